@@ -1,0 +1,179 @@
+"""Grids: the noise levels that a sampler visits, as images of a uniform partition.
+
+A :class:`Grid` is the list of nodes itself; a :class:`GridMap` is the monotone map from u in
+[0, 1] to ``lam`` whose image it is. Refining ``steps -> 2 steps`` keeps every node, bit for bit,
+because ``2i/(2N) == i/N`` in floating point.
+"""
+
+from __future__ import annotations
+
+import itertools
+import math
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from .errors import InvalidGridError
+from .process import DATA, Node, Process
+
+
+@dataclass(frozen=True)
+class Grid:
+    """Nodes in sampling order: ``lam`` strictly increasing, at least two of them.
+
+    The last node may be the data end ``sigma = 0``, the first may have ``alpha = 0``.
+
+    Raises
+    ------
+    InvalidGridError
+        For fewer than two nodes, and for NaN, repeated or unordered nodes.
+    """
+
+    nodes: tuple[Node, ...]
+
+    def __post_init__(self) -> None:
+        if len(self.nodes) < 2:
+            msg = f"a grid needs at least 2 nodes (1 step), got {len(self.nodes)}"
+            raise InvalidGridError(msg)
+        for i, (s, t) in enumerate(self.steps()):
+            if not t.lam > s.lam:  # also catches NaN
+                msg = f"lam must increase strictly along a grid: node {i} has {s.lam}, node {i + 1} has {t.lam}"
+                raise InvalidGridError(msg)
+
+    def __len__(self) -> int:
+        """Number of steps."""
+        return len(self.nodes) - 1
+
+    def __getitem__(self, index: int) -> Node:
+        """Node by position; ``grid[0]`` is the noisiest."""
+        return self.nodes[index]
+
+    def steps(self) -> Iterator[tuple[Node, Node]]:
+        """Pairs (s, t) of consecutive nodes."""
+        return itertools.pairwise(self.nodes)
+
+    def part(self, first: int, last: int) -> Grid:
+        """The grid from node ``first`` to node ``last``, both included."""
+        return Grid(self.nodes[first : last + 1])
+
+    @property
+    def to_zero(self) -> bool:
+        """Whether the last step goes to ``sigma = 0``."""
+        return self.nodes[-1].sigma == 0.0
+
+    def with_zero(self) -> Grid:
+        """The same grid with the data end ``sigma = 0`` appended."""
+        return self if self.to_zero else Grid((*self.nodes, DATA))
+
+
+def grid_from_lams(process: Process, lams: Sequence[float]) -> Grid:
+    """Grid at the given half log-SNR values, increasing; a last value ``inf`` is the data end."""
+    _finite_or_end(lams, "lam")
+    return Grid(tuple(process.node_at_lam(float(v)) for v in lams))
+
+
+def grid_from_times(process: Process, times: Sequence[float]) -> Grid:
+    """Grid at the given times of the process, decreasing; for sigma = 0 see ``Grid.with_zero``."""
+    _finite_or_end(times, "time")
+    return Grid(tuple(process.node(float(v)) for v in times))
+
+
+def grid_from_sigmas(process: Process, rhos: Sequence[float]) -> Grid:
+    """Grid at the given ``rho = sigma/alpha``, decreasing (the sigma lists of image libraries)."""
+    _finite_or_end(rhos, "sigma")
+    if any(v < 0 for v in rhos):
+        msg = f"sigma must not be negative, got {min(rhos)}"
+        raise InvalidGridError(msg)
+    return grid_from_lams(process, [-math.log(v) if v > 0 else math.inf for v in rhos])
+
+
+def _finite_or_end(values: Sequence[float], name: str) -> None:
+    for i, v in enumerate(values):
+        if math.isnan(v):
+            msg = f"{name} of grid node {i} is NaN"
+            raise InvalidGridError(msg)
+
+
+@dataclass(frozen=True)
+class GridMap:
+    """A smooth increasing map ``u -> lam`` that makes a nested family of grids on one process.
+
+    ``lam_of_u`` is defined for u in [0, 1] and a little below 0, so that a multistep method can be
+    given exact history before the first node.
+    """
+
+    process: Process
+    lam_of_u: Callable[[float], float]
+    name: str
+
+    def grid(self, steps: int, *, to_zero: bool = False) -> Grid:
+        """Grid of ``steps`` equal steps in u, optionally with a further step to sigma = 0."""
+        if isinstance(steps, bool) or not isinstance(steps, int) or steps < 1:
+            msg = f"a grid needs a whole number of steps, at least 1, got {steps!r}"
+            raise InvalidGridError(msg)
+        nodes = tuple(self.process.node_at_lam(self.lam_of_u(i / steps)) for i in range(steps + 1))
+        grid = Grid(nodes)
+        return grid.with_zero() if to_zero else grid
+
+    def history(self, steps: int, count: int) -> tuple[Node, ...]:
+        """The ``count`` nodes before the first one, newest first, at u = -1/steps, -2/steps, ..."""
+        return tuple(
+            self.process.node_at_lam(self.lam_of_u(-j / steps)) for j in range(1, count + 1)
+        )
+
+
+def _check_range(lam_start: float, lam_end: float) -> None:
+    if not (math.isfinite(lam_start) and math.isfinite(lam_end) and lam_start < lam_end):
+        msg = f"a grid needs finite lam_start < lam_end, got {lam_start} and {lam_end}"
+        raise InvalidGridError(msg)
+
+
+def uniform_lam(process: Process, lam_start: float, lam_end: float) -> GridMap:
+    """Equal steps in lam (Lu et al. 2022, 2206.00927)."""
+    _check_range(lam_start, lam_end)
+    return GridMap(process, lambda u: lam_start + (lam_end - lam_start) * u, "uniform-lam")
+
+
+def wavy_lam(process: Process, lam_start: float, lam_end: float, waves: int = 2) -> GridMap:
+    """Smooth test grid whose step ratios swing: ``lam = start + span (u + 0.3 sin(2 pi k u)/(2 pi k))``.
+
+    A uniform grid hides every mistake in step ratios; this one does not. Steps vary by 0.7 .. 1.3.
+    """
+    _check_range(lam_start, lam_end)
+    k = 2 * math.pi * waves
+
+    def lam(u: float) -> float:
+        return lam_start + (lam_end - lam_start) * (u + 0.3 * math.sin(k * u) / k)
+
+    return GridMap(process, lam, "wavy-lam")
+
+
+def power_t(process: Process, t_start: float, t_end: float, power: float = 1.0) -> GridMap:
+    """``t^(1/power)`` equidistant: power 1 is uniform in time, 2 the quadratic grid of DDIM."""
+    if not (0 <= t_end < t_start <= process.t_max):
+        msg = f"need 0 <= t_end < t_start <= {process.t_max}, got t_start={t_start}, t_end={t_end}"
+        raise InvalidGridError(msg)
+    a, b = t_start ** (1 / power), t_end ** (1 / power)
+    return GridMap(
+        process, lambda u: float(process.lam((a + (b - a) * u) ** power)), f"power-t-{power:g}"
+    )
+
+
+def karras(process: Process, rho_max: float, rho_min: float, exponent: float = 7.0) -> GridMap:
+    """``(sigma/alpha)^(1/exponent)`` equidistant (Karras et al. 2022, 2206.00364, eq. 5).
+
+    The paper's rho = 7 is the exponent here; ``rho`` in this project is ``sigma/alpha``.
+    """
+    if not (0 < rho_min < rho_max < math.inf):
+        msg = f"need 0 < sigma_min < sigma_max, got {rho_min} and {rho_max}"
+        raise InvalidGridError(msg)
+    a, b = rho_max ** (1 / exponent), rho_min ** (1 / exponent)
+    return GridMap(
+        process, lambda u: -exponent * math.log(a + (b - a) * u), f"karras-{exponent:g}"
+    )
+
+
+def is_nested(coarse: Grid, fine: Grid) -> bool:
+    """Whether every lam of ``coarse`` is one of ``fine``'s, bit for bit."""
+    return bool(np.isin([n.lam for n in coarse.nodes], [n.lam for n in fine.nodes]).all())

@@ -1,0 +1,126 @@
+"""Predictions of a model, and the exact conversions between them.
+
+Every prediction is one linear functional of the pair (D, eps): ``P = p_D D + p_eps eps``. Together
+with ``x = alpha D + sigma eps`` any one of them gives all others by Cramer's rule:
+
+==============  ===========================================================  =================
+name            meaning                                                      (p_D, p_eps)
+==============  ===========================================================  =================
+``"data"``      ``D = E[x_0 | x_t = x]``                                     (1, 0)
+``"noise"``     ``eps = (x - alpha D)/sigma``                                (0, 1)
+``"velocity"``  ``alpha eps - sigma D`` (Salimans & Ho 2022, 2202.00512)     (-sigma, alpha)
+``"flow"``      ``eps - D`` (rectified flow, 2209.03003)                     (-1, 1)
+``"score"``     ``grad log p_t = -eps/sigma``                                (0, -1/sigma)
+``"edm"``       network F of Karras et al. 2022 (2206.00364), eq. 7          see below
+==============  ===========================================================  =================
+
+The EDM network obeys ``D = c_skip x/alpha + c_out F``; with ``s_d = sigma_data`` that is
+``F = (sigma D/s_d - alpha s_d eps)/sqrt(sigma^2 + alpha^2 s_d^2)``, regular at both ends.
+
+A conversion that does not exist (data from noise at ``alpha = 0``, noise from data at
+``sigma = 0``) is an error, not an infinity.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from typing import Any
+
+from .errors import PredictionError
+from .process import Node, Process
+
+PREDICTIONS = ("data", "noise", "velocity", "flow", "score", "edm")
+SIGMA_DATA = 0.5
+"""Default ``sigma_data`` of the EDM network form, as in the paper."""
+
+Model = Callable[[Any, Any], Any]
+"""``model(x, t) -> output``, x of shape (B, *D), t a float or a scalar tensor."""
+
+
+def _functional(
+    prediction: str, alpha: float, sigma: float, sigma_data: float
+) -> tuple[float, float, float]:
+    """``(p_D, p_eps, scale)`` with the prediction equal to ``(p_D D + p_eps eps) * scale``."""
+    match prediction:
+        case "data":
+            return 1.0, 0.0, 1.0
+        case "noise":
+            return 0.0, 1.0, 1.0
+        case "velocity":
+            return -sigma, alpha, 1.0
+        case "flow":
+            return -1.0, 1.0, 1.0
+        case "score":
+            return 0.0, -1.0, (math.inf if sigma == 0 else 1.0 / sigma)
+        case "edm":
+            if not sigma_data > 0:
+                msg = f"sigma_data must be positive, got {sigma_data}"
+                raise PredictionError(msg)
+            norm = math.hypot(sigma, alpha * sigma_data)
+            return sigma / sigma_data / norm, -alpha * sigma_data / norm, 1.0
+    msg = f"unknown prediction {prediction!r}; accepted: {', '.join(PREDICTIONS)}"
+    raise PredictionError(msg)
+
+
+def conversion(
+    source: str, target: str, node: Node, sigma_data: float = SIGMA_DATA
+) -> tuple[float, float]:
+    """Coefficients ``(a, b)`` with ``target = a x + b source`` at ``node``; exact, float64.
+
+    Raises
+    ------
+    PredictionError
+        For an unknown prediction, and where the conversion does not exist at this node.
+    """
+    alpha, sigma = node.alpha, node.sigma
+    if source == target:
+        _functional(source, alpha, sigma, sigma_data)
+        return 0.0, 1.0
+    sd, se, s_scale = _functional(source, alpha, sigma, sigma_data)
+    td, te, t_scale = _functional(target, alpha, sigma, sigma_data)
+    det = alpha * se - sigma * sd
+    if det == 0.0 or math.isinf(t_scale):
+        msg = (
+            f"{target!r} cannot be had from {source!r} at alpha = {alpha}, sigma = {sigma}: "
+            "the one does not determine the other there"
+        )
+        raise PredictionError(msg)
+    inverse_scale = 0.0 if math.isinf(s_scale) else 1.0 / s_scale
+    a = t_scale * (td * se - te * sd) / det
+    b = t_scale * inverse_scale * (te * alpha - td * sigma) / det
+    return a, b
+
+
+def convert(
+    output: Any,
+    x: Any,
+    node: Node,
+    *,
+    source: str,
+    target: str,
+    sigma_data: float = SIGMA_DATA,
+) -> Any:
+    """``output`` of the prediction ``source`` at ``(x, node)``, turned into ``target``.
+
+    Works on floats, NumPy arrays and tensors; the shape of ``output`` and ``x`` is the same.
+    """
+    a, b = conversion(source, target, node, sigma_data)
+    return output if (a, b) == (0.0, 1.0) else a * x + b * output
+
+
+def as_prediction(
+    model: Model,
+    process: Process,
+    *,
+    source: str,
+    target: str = "data",
+    sigma_data: float = SIGMA_DATA,
+) -> Model:
+    """A model of the prediction ``source`` seen as a model of ``target`` on the same process."""
+
+    def converted(x: Any, t: Any) -> Any:
+        node = process.node(float(t))
+        return convert(model(x, t), x, node, source=source, target=target, sigma_data=sigma_data)
+
+    return model if source == target else converted

@@ -1,0 +1,133 @@
+"""Noise that belongs to a cell, not to a call: keyed by (seed, sample, clock, cell), never by batch.
+
+A sample's noise is the same, bit for bit, in any batch, order, shard or process. It is drawn in
+float32 by a generator whose whole 256-bit state is a hash of its key (torch's CPU generator keeps
+32 bits of a seed: two cells in 65 000 would collide), on the host, and then cast and moved: a
+device changes nothing but rounding.
+
+:class:`CellNoise` gives every cell its own independent noise. :class:`GridPath` is one Brownian
+path: the noise of a coarse cell is, by definition, the pairwise sum of its fine ones, so that one
+path serves every grid nested in the finest.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import math
+import struct
+from collections.abc import Sequence
+from typing import Protocol
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from .errors import InvalidGridError
+from .plan import Noise, clock_measure
+
+
+class NoiseSource(Protocol):
+    """Anything that can draw the noise of a cell for a batch of samples."""
+
+    def draw(self, cell: Noise, like: Tensor) -> Tensor:
+        """Standard normal field of ``cell``, of the shape, dtype and device of ``like``."""
+        ...
+
+
+class CellNoise:
+    """Independent noise for every cell, a pure function of (seed, sample id, clock, kind, cell).
+
+    Parameters
+    ----------
+    seed : int
+        Seed of the run.
+    sample_ids : sequence of int, optional
+        Identity of each row of the batch; 0, 1, 2, ... by default. Shards pass their own.
+    """
+
+    def __init__(self, seed: int, sample_ids: Sequence[int] | None = None) -> None:
+        self.seed = int(seed)
+        self.sample_ids = None if sample_ids is None else [int(i) for i in sample_ids]
+        self._bits = np.random.SFC64(0)
+        self._generator = np.random.Generator(self._bits)
+
+    def _field(self, key: bytes, count: int) -> np.ndarray:
+        digest = hashlib.blake2b(key, digest_size=32).digest()
+        self._bits.state = {
+            "bit_generator": "SFC64",
+            "state": {"state": np.frombuffer(digest, dtype=np.uint64)},
+            "has_uint32": 0,
+            "uinteger": 0,
+        }
+        return self._generator.standard_normal(count, dtype=np.float32)
+
+    def draw(self, cell: Noise, like: Tensor) -> Tensor:
+        """Standard normal field of the cell for each sample of the batch."""
+        ids = range(like.shape[0]) if self.sample_ids is None else self.sample_ids
+        if len(ids) != like.shape[0]:
+            msg = f"{len(ids)} sample ids were given for a batch of {like.shape[0]}"
+            raise InvalidGridError(msg)
+        label = f"{cell.clock}|{cell.kind}|".encode() + struct.pack("<dd", cell.a, cell.b)
+        count = math.prod(like.shape[1:])
+        out = np.empty((len(ids), count), dtype=np.float32)
+        for row, sample in enumerate(ids):
+            out[row] = self._field(struct.pack("<qq", self.seed, sample) + label, count)
+        return torch.from_numpy(out).reshape(like.shape).to(device=like.device, dtype=like.dtype)
+
+
+class GridPath:
+    """One Brownian path on a finest grid; every cell between two of its edges is exact sums.
+
+    The increment over a coarse cell is the pairwise sum of the increments of its fine cells; the
+    space-time area (kind ``H``) is combined by the exact two-cell formula. Path and sums are
+    float64, from float32 draws.
+
+    Parameters
+    ----------
+    edges : sequence of float
+        Coordinates of the finest grid in the clock, monotone (lams, or times for clock ``"t"``).
+    seed, sample_ids
+        As for :class:`CellNoise`.
+
+    Raises
+    ------
+    InvalidGridError
+        If a cell is asked whose ends are not edges of the finest grid.
+    """
+
+    def __init__(
+        self, edges: Sequence[float], seed: int, sample_ids: Sequence[int] | None = None
+    ) -> None:
+        self.edges = [float(e) for e in edges]
+        self._index = {e: i for i, e in enumerate(self.edges)}
+        self._fine = CellNoise(seed, sample_ids)
+        self.sample_ids = self._fine.sample_ids
+
+    def draw(self, cell: Noise, like: Tensor) -> Tensor:
+        """Standard normal field of the cell: its increment (W) or area (H), normalised."""
+        ends = self._index.get(cell.a), self._index.get(cell.b)
+        if None in ends:
+            msg = f"[{cell.a}, {cell.b}] is not a union of cells of the path's finest grid"
+            raise InvalidGridError(msg)
+        first, last = sorted(int(e) for e in ends if e is not None)
+        measure, w, h = self._sum(cell, first, last, like)
+        value = w / math.sqrt(measure) if cell.kind == "W" else h / math.sqrt(measure / 12)
+        return value.to(like.dtype)
+
+    def _sum(
+        self, cell: Noise, first: int, last: int, like: Tensor
+    ) -> tuple[float, Tensor, Tensor]:
+        """(measure, increment, space-time area) of edges[first] .. edges[last], by halves."""
+        if last - first == 1:
+            a, b = self.edges[first], self.edges[last]
+            measure = clock_measure(cell.clock, a, b)
+            like64 = like.to(torch.float64)
+            w = self._fine.draw(Noise(cell.clock, a, b, "W"), like64) * math.sqrt(measure)
+            h = w if cell.kind == "W" else self._fine.draw(Noise(cell.clock, a, b, "H"), like64)
+            return measure, w, h * math.sqrt(measure / 12)
+        middle = (first + last) // 2
+        m1, w1, h1 = self._sum(cell, first, middle, like)
+        m2, w2, h2 = self._sum(cell, middle, last, like)
+        measure = m1 + m2
+        area = (m1 * h1 + m2 * h2 + 0.5 * (m2 * w1 - m1 * w2)) / measure
+        return measure, w1 + w2, area

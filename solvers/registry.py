@@ -1,0 +1,175 @@
+"""The registry of samplers: a claim is data, declared beside the formula, and every claim is a test.
+
+A sampler is one pure function ``(process, grid, **options) -> Plan``, declared with :func:`sampler`
+in any module of this package, in the user's own file, or in a plug-in that names itself under the
+entry-point group ``fokker.samplers``. Two further kinds share the registry: ``stepper`` (adaptive or
+data-dependent methods) and ``blackbox`` (solvers of other libraries).
+"""
+
+from __future__ import annotations
+
+import difflib
+import importlib
+import pkgutil
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from importlib.metadata import entry_points
+from typing import Any
+
+from .errors import InvalidPlanError, UnknownSamplerError
+
+KINDS = ("plan", "stepper", "blackbox")
+ENTRY_POINT_GROUP = "fokker.samplers"
+
+
+@dataclass(frozen=True)
+class Sampler:
+    """A sampler and what it claims.
+
+    Attributes
+    ----------
+    name : str
+        Unique name, the one the command line uses.
+    build : callable
+        ``(process, grid, **options) -> Plan`` for kind ``"plan"``; see the protocols of the other
+        kinds in ``stepper.py`` and ``adapters``.
+    order : int, optional
+        Order of the formula on the probability-flow ODE with exact history and no step to
+        sigma 0. ``None`` for stochastic samplers.
+    order_cold : int, optional
+        Order of the sampler as it runs by itself: own start, own last step, no step to sigma 0.
+    weak, weak_cold, strong : float, optional
+        The same for stochastic samplers.
+    sde_eta : float, optional
+        The eta of the SDE that a stochastic sampler solves in the limit, with its own options.
+    nfe : callable
+        ``nfe(steps)``: declared number of model evaluations, checked against the plan.
+    prediction : str
+        What the plan asks of the model.
+    source : str
+        Authors, year, arXiv id and equation.
+    history : int
+        How many earlier nodes an exact warm start uses (inputs ``m-1`` .. ``m-history``).
+    multiple : int
+        The number of steps must be a multiple of this.
+    published_order : int, optional
+        The order claimed in print, where it differs from the order it has.
+    family, note : str
+        Where it belongs; and one sentence on what it is confused with.
+    """
+
+    name: str
+    build: Callable[..., Any]
+    nfe: Callable[[int], int]
+    prediction: str
+    source: str
+    order: int | None = None
+    order_cold: int | None = None
+    weak: float | None = None
+    weak_cold: float | None = None
+    strong: float | None = None
+    sde_eta: float | None = None
+    history: int = 0
+    multiple: int = 1
+    published_order: int | None = None
+    kind: str = "plan"
+    family: str = ""
+    note: str = ""
+    options: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def stochastic(self) -> bool:
+        """Whether the sampler draws noise."""
+        return self.weak is not None
+
+    def __call__(self, process: Any, grid: Any, **options: Any) -> Any:
+        """Build the plan of this sampler on a grid."""
+        steps = len(grid)
+        if steps % self.multiple:
+            msg = f"{self.name} needs a number of steps divisible by {self.multiple}, got {steps}"
+            raise InvalidPlanError(msg)
+        return self.build(process, grid, **{**self.options, **options})
+
+
+_SAMPLERS: dict[str, Sampler] = {}
+_loaded: list[bool] = []
+
+
+def sampler(*, name: str | None = None, **claims: Any) -> Callable[[Callable], Callable]:
+    """Declare a sampler: the claims in the decorator are what the certificate tests.
+
+    Examples
+    --------
+    >>> @sampler(name="my_euler", order=1, order_cold=1, nfe=lambda n: n, prediction="data",
+    ...          source="me, today")
+    ... def my_euler(process, grid):
+    ...     from fokker.solvers.multistep import multistep
+    ...     return multistep(process, grid, order=1)
+    >>> unregister("my_euler")
+    """
+
+    def declare(build: Callable) -> Callable:
+        doc = (build.__doc__ or "").strip().splitlines()
+        note = claims.pop("note", doc[0] if doc else "")
+        register(Sampler(name=name or build.__name__, build=build, note=note, **claims))
+        return build
+
+    return declare
+
+
+def register(entry: Sampler) -> Sampler:
+    """Add a sampler; its name must be new and its claims complete."""
+    if entry.name in _SAMPLERS and _SAMPLERS[entry.name].build is not entry.build:
+        msg = f"a sampler named {entry.name!r} is registered already"
+        raise InvalidPlanError(msg)
+    if entry.kind not in KINDS:
+        msg = f"sampler kind must be one of {', '.join(KINDS)}, got {entry.kind!r}"
+        raise InvalidPlanError(msg)
+    if not entry.source:
+        msg = f"sampler {entry.name!r} needs a source"
+        raise InvalidPlanError(msg)
+    _SAMPLERS[entry.name] = entry
+    return entry
+
+
+def unregister(name: str) -> None:
+    """Forget a sampler (for doctests and plug-ins that reload)."""
+    _SAMPLERS.pop(name, None)
+
+
+def load_all() -> None:
+    """Import every module of this package and every plug-in, once, so that all samplers are known."""
+    if _loaded:
+        return
+    _loaded.append(True)
+    package = importlib.import_module(__package__ or "fokker.solvers")
+    for info in pkgutil.walk_packages(package.__path__, package.__name__ + "."):
+        importlib.import_module(info.name)
+    for point in entry_points(group=ENTRY_POINT_GROUP):
+        point.load()
+
+
+def samplers(kind: str | None = None) -> tuple[Sampler, ...]:
+    """All registered samplers, sorted by name, or those of one kind."""
+    load_all()
+    found = sorted(_SAMPLERS.values(), key=lambda s: s.name)
+    return tuple(s for s in found if kind is None or s.kind == kind)
+
+
+def get(name: str) -> Sampler:
+    """The sampler of that name.
+
+    Raises
+    ------
+    UnknownSamplerError
+        With the nearest names.
+    """
+    load_all()
+    if name not in _SAMPLERS:
+        nearest = difflib.get_close_matches(name, _SAMPLERS, n=4, cutoff=0.4)
+        hint = f"; nearest: {', '.join(nearest)}" if nearest else "; see 'fokker samplers'"
+        msg = f"unknown sampler {name!r}{hint}"
+        error = UnknownSamplerError(msg)
+        error.name, error.nearest = name, tuple(nearest)
+        raise error
+    return _SAMPLERS[name]

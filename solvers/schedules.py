@@ -1,0 +1,314 @@
+"""The forward processes of the field, each a handful of closed formulas.
+
+Cancellation is avoided at both ends: ``sigma`` of a variance-preserving process comes from
+``-expm1(2 log alpha)``, never from ``sqrt(1 - alpha^2)``; inverses are written so that no two
+large terms subtract.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from .errors import InvalidProcessError
+from .process import Array, Process
+
+HALF_PI = math.pi / 2
+
+
+def _positive(name: str, value: float) -> None:
+    if not (math.isfinite(value) and value > 0):
+        msg = f"{name} must be a positive finite number, got {value}"
+        raise InvalidProcessError(msg)
+
+
+def _vp_log_alpha_of_lam(lam: ArrayLike) -> Array:
+    """``alpha^2 + sigma^2 = 1``: log alpha = -log(1 + e^{-2 lam})/2."""
+    return -0.5 * np.logaddexp(0.0, -2.0 * np.asarray(lam, dtype=np.float64))
+
+
+def _vp_log_sigma(log_alpha: Array) -> Array:
+    return 0.5 * np.log(-np.expm1(2.0 * log_alpha))
+
+
+@dataclass(frozen=True)
+class _LinearBeta(Process):
+    """``log alpha = -(b1 - b0) t^2/4 - b0 t/2`` with ``beta(t) = b0 + (b1 - b0) t``, t in [0, 1]."""
+
+    beta_min: float = 0.1
+    beta_max: float = 20.0
+
+    def __post_init__(self) -> None:
+        _positive("beta_min", self.beta_min)
+        if not (math.isfinite(self.beta_max) and self.beta_max >= self.beta_min):
+            msg = f"beta_max must be finite and at least beta_min={self.beta_min}, got {self.beta_max}"
+            raise InvalidProcessError(msg)
+
+    @property
+    def t_max(self) -> float:
+        """1."""
+        return 1.0
+
+    def _log_alpha(self, t: Array) -> Array:
+        return -t * (0.25 * (self.beta_max - self.beta_min) * t + 0.5 * self.beta_min)
+
+    def _t_of_log_alpha(self, log_alpha: Array) -> Array:
+        """Root of ``(b1-b0) t^2 + 2 b0 t + 4 log alpha = 0``, in the form that does not cancel."""
+        c, b = -4.0 * log_alpha, self.beta_min
+        return c / (b + np.sqrt(b * b + (self.beta_max - b) * c))
+
+    def _f(self, t: Array) -> Array:
+        return -0.5 * (self.beta_min + (self.beta_max - self.beta_min) * t)
+
+
+@dataclass(frozen=True)
+class VPLinear(_LinearBeta):
+    """Variance-preserving process with linear beta (Ho et al. 2020; Song et al. 2021, 2011.13456).
+
+    ``alpha^2 + sigma^2 = 1``, ``f = -beta/2``, ``g^2 = beta``. Not the discrete DDPM table: for
+    that use :func:`from_alphas_cumprod`.
+
+    Examples
+    --------
+    >>> p = VPLinear()
+    >>> float(p.t_of_lam(p.lam(0.3)))
+    0.3
+    """
+
+    def _log_sigma(self, t: Array) -> Array:
+        return _vp_log_sigma(self._log_alpha(t))
+
+    def _t_of_lam(self, lam: Array) -> Array:
+        return self._t_of_log_alpha(_vp_log_alpha_of_lam(lam))
+
+    def log_alpha_of_lam(self, lam: ArrayLike) -> Array:
+        """``-log(1 + e^{-2 lam})/2``."""
+        return _vp_log_alpha_of_lam(lam)
+
+    def _dlam_dt(self, t: Array) -> Array:
+        return self._f(t) / -np.expm1(2.0 * self._log_alpha(t))
+
+
+@dataclass(frozen=True)
+class SubVP(_LinearBeta):
+    """Sub-variance-preserving process (Song et al. 2021, 2011.13456): ``sigma = 1 - alpha^2``.
+
+    Sigma itself is ``1 - alpha^2``, not its square root; ``g^2 = beta (1 - e^{-2 int beta})``.
+    """
+
+    def _log_sigma(self, t: Array) -> Array:
+        return np.log(-np.expm1(2.0 * self._log_alpha(t)))
+
+    def _t_of_lam(self, lam: Array) -> Array:
+        return self._t_of_log_alpha(self.log_alpha_of_lam(lam))
+
+    def log_alpha_of_lam(self, lam: ArrayLike) -> Array:
+        """``-asinh(rho/2)``, since ``1/alpha - alpha = rho``."""
+        return -np.arcsinh(0.5 * np.exp(-np.asarray(lam, dtype=np.float64)))
+
+    def _dlam_dt(self, t: Array) -> Array:
+        log_alpha = self._log_alpha(t)
+        return self._f(t) * (1 + np.exp(2 * log_alpha)) / -np.expm1(2.0 * log_alpha)
+
+
+@dataclass(frozen=True)
+class VPCosine(Process):
+    """Cosine process (Nichol & Dhariwal 2021, 2102.09672): ``alpha = cos(a)/cos(a0)``.
+
+    ``a = (pi/2)(t + s)/(1 + s)``, ``a0 = a(0)``, t in [0, 1]; alpha vanishes at t = 1, where
+    lam = -inf. Near t = 0, ``sigma^2 = sin(a - a0) sin(a + a0)/cos(a0)^2`` does not cancel.
+    """
+
+    s: float = 0.008
+
+    def __post_init__(self) -> None:
+        _positive("s", self.s)
+
+    @property
+    def t_max(self) -> float:
+        """1."""
+        return 1.0
+
+    @property
+    def _a0(self) -> float:
+        return HALF_PI * self.s / (1 + self.s)
+
+    def _angle_left(self, t: Array) -> Array:
+        """``pi/2 - a``, exact near t = 1."""
+        return HALF_PI * (1.0 - t) / (1 + self.s)
+
+    def _log_alpha(self, t: Array) -> Array:
+        return np.log(np.sin(self._angle_left(t))) - math.log(math.cos(self._a0))
+
+    def _log_sigma(self, t: Array) -> Array:
+        d = HALF_PI * t / (1 + self.s)
+        s2 = np.sin(d) * np.sin(d + 2 * self._a0)
+        return 0.5 * np.log(s2) - math.log(math.cos(self._a0))
+
+    def log_alpha_of_lam(self, lam: ArrayLike) -> Array:
+        """``-log(1 + e^{-2 lam})/2``."""
+        return _vp_log_alpha_of_lam(lam)
+
+    def _t_of_lam(self, lam: Array) -> Array:
+        cos0 = math.cos(self._a0)
+        log_alpha = _vp_log_alpha_of_lam(lam)
+        noisy = 1.0 - (1 + self.s) / HALF_PI * np.arcsin(np.minimum(np.exp(log_alpha) * cos0, 1.0))
+        # sin(d) sin(d + 2 a0) = k, solved for tan(d): the root that does not cancel for small k
+        k = -np.expm1(2 * log_alpha) * cos0**2
+        sin2, cos2 = math.sin(2 * self._a0), math.cos(2 * self._a0)
+        root = np.sqrt(np.maximum(sin2**2 + 4 * k * (cos2 - k), 0.0))
+        clean = (1 + self.s) / HALF_PI * np.arctan(2 * k / (sin2 + root))
+        return np.where(lam < 0, noisy, clean)
+
+    def _f(self, t: Array) -> Array:
+        return -HALF_PI / (1 + self.s) / np.tan(self._angle_left(t))
+
+    def _dlam_dt(self, t: Array) -> Array:
+        return self._f(t) * np.exp(-2.0 * self._log_sigma(t))
+
+
+@dataclass(frozen=True)
+class VE(Process):
+    """Variance-exploding process: ``alpha = 1``, ``sigma = s_min (s_max/s_min)^t``, t in [0, 1].
+
+    Song et al. 2021, 2011.13456. Sigma at t = 0 is ``s_min``, not 0; the marginal variance is
+    taken as ``sigma^2`` (their code), not ``sigma^2 - s_min^2`` (their formula).
+    """
+
+    sigma_min: float = 0.002
+    sigma_max: float = 80.0
+
+    def __post_init__(self) -> None:
+        _positive("sigma_min", self.sigma_min)
+        if not (math.isfinite(self.sigma_max) and self.sigma_max > self.sigma_min):
+            msg = f"sigma_max must be finite and above sigma_min={self.sigma_min}, got {self.sigma_max}"
+            raise InvalidProcessError(msg)
+
+    @property
+    def t_max(self) -> float:
+        """1."""
+        return 1.0
+
+    @property
+    def _rate(self) -> float:
+        return math.log(self.sigma_max) - math.log(self.sigma_min)
+
+    def _log_alpha(self, t: Array) -> Array:
+        return np.zeros_like(t)
+
+    def _log_sigma(self, t: Array) -> Array:
+        return math.log(self.sigma_min) + t * self._rate
+
+    def log_alpha_of_lam(self, lam: ArrayLike) -> Array:
+        """Zero: ``alpha = 1``."""
+        return np.zeros_like(np.asarray(lam, dtype=np.float64))
+
+    def _t_of_lam(self, lam: Array) -> Array:
+        return (-lam - math.log(self.sigma_min)) / self._rate
+
+    def _f(self, t: Array) -> Array:
+        return np.zeros_like(t)
+
+    def _dlam_dt(self, t: Array) -> Array:
+        return np.full_like(t, -self._rate)
+
+
+@dataclass(frozen=True)
+class EDM(Process):
+    """Karras et al. 2022 (2206.00364): ``alpha = 1``, ``sigma = t``, t in [0, sigma_max]."""
+
+    sigma_max: float = 80.0
+
+    def __post_init__(self) -> None:
+        _positive("sigma_max", self.sigma_max)
+
+    @property
+    def t_max(self) -> float:
+        """``sigma_max``."""
+        return self.sigma_max
+
+    def _log_alpha(self, t: Array) -> Array:
+        return np.zeros_like(t)
+
+    def _log_sigma(self, t: Array) -> Array:
+        return np.log(t)
+
+    def log_alpha_of_lam(self, lam: ArrayLike) -> Array:
+        """Zero: ``alpha = 1``."""
+        return np.zeros_like(np.asarray(lam, dtype=np.float64))
+
+    def _t_of_lam(self, lam: Array) -> Array:
+        return np.exp(-lam)
+
+    def _f(self, t: Array) -> Array:
+        return np.zeros_like(t)
+
+    def _dlam_dt(self, t: Array) -> Array:
+        return -1.0 / t
+
+
+@dataclass(frozen=True)
+class RectifiedFlow(Process):
+    """Rectified flow (Liu et al. 2022, 2209.03003): ``alpha = 1 - t``, ``sigma = t``, t in [0, 1].
+
+    Noise is at t = 1 here; papers on flows often run their clock the other way.
+    """
+
+    @property
+    def t_max(self) -> float:
+        """1."""
+        return 1.0
+
+    def _log_alpha(self, t: Array) -> Array:
+        return np.log1p(-t)
+
+    def _log_sigma(self, t: Array) -> Array:
+        return np.log(t)
+
+    def log_alpha_of_lam(self, lam: ArrayLike) -> Array:
+        """``-log(1 + e^{-lam})``."""
+        return -np.logaddexp(0.0, -np.asarray(lam, dtype=np.float64))
+
+    def _t_of_lam(self, lam: Array) -> Array:
+        # the noise end needs 1 - t exact: t = 1 - e^lam/(1 + e^lam)
+        small = np.exp(-np.abs(lam)) / (1 + np.exp(-np.abs(lam)))
+        return np.where(lam < 0, 1.0 - small, small)
+
+    def _f(self, t: Array) -> Array:
+        return -1.0 / (1.0 - t)
+
+    def _dlam_dt(self, t: Array) -> Array:
+        return -1.0 / (t * (1.0 - t))
+
+
+@dataclass(frozen=True)
+class Trigonometric(Process):
+    """``alpha = cos(pi t/2)``, ``sigma = sin(pi t/2)``, t in [0, 1] (TrigFlow, 2410.11081)."""
+
+    @property
+    def t_max(self) -> float:
+        """1."""
+        return 1.0
+
+    def _log_alpha(self, t: Array) -> Array:
+        return np.log(np.sin(HALF_PI * (1.0 - t)))  # 1 - t is exact near the noise end
+
+    def _log_sigma(self, t: Array) -> Array:
+        return np.log(np.sin(HALF_PI * t))
+
+    def log_alpha_of_lam(self, lam: ArrayLike) -> Array:
+        """``-log(1 + e^{-2 lam})/2``."""
+        return _vp_log_alpha_of_lam(lam)
+
+    def _t_of_lam(self, lam: Array) -> Array:
+        small = np.arctan(np.exp(-np.abs(lam))) / HALF_PI
+        return np.where(lam < 0, 1.0 - small, small)
+
+    def _f(self, t: Array) -> Array:
+        return -HALF_PI / np.tan(HALF_PI * (1.0 - t))
+
+    def _dlam_dt(self, t: Array) -> Array:
+        return -HALF_PI / (np.sin(HALF_PI * t) * np.sin(HALF_PI * (1.0 - t)))
