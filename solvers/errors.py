@@ -8,7 +8,6 @@ on the way).
 from __future__ import annotations
 
 from collections.abc import Sequence
-from difflib import get_close_matches
 
 
 class FokkerError(Exception):
@@ -67,42 +66,24 @@ class NonFiniteError(FokkerError, RuntimeError):
         self.t = t
         self.sample_ids = tuple(sample_ids)
 
-    def __reduce__(self) -> tuple[object, ...]:
-        """Keep the attributes when the error crosses a process boundary."""
-        return _rebuild_non_finite, (str(self), self.step, self.t, self.sample_ids)
-
-
-def _rebuild_non_finite(
-    message: str, step: int | None, t: float | None, sample_ids: tuple[int, ...]
-) -> NonFiniteError:
-    return NonFiniteError(message, step=step, t=t, sample_ids=sample_ids)
-
 
 class UnknownSamplerError(FokkerError, ValueError):
     """No sampler has this name; offers the nearest ones.
 
     Parameters
     ----------
+    message : str
+        The sentence shown to the user.
     name : str
         The name that was asked for.
-    known : sequence of str
-        All accepted names; the nearest three are kept in the attribute ``nearest``.
+    nearest : sequence of str
+        The accepted names closest to it, best first; may be empty.
     """
 
-    def __init__(self, name: str, known: Sequence[str] = ()) -> None:
+    def __init__(self, message: str, *, name: str = "", nearest: Sequence[str] = ()) -> None:
+        super().__init__(message)
         self.name = name
-        self.known = tuple(known)
-        self.nearest = tuple(get_close_matches(name, self.known, n=3, cutoff=0.5))
-        hint = (
-            f"; the nearest names are {', '.join(self.nearest)}"
-            if self.nearest
-            else "; 'fokker samplers' lists the accepted names"
-        )
-        super().__init__(f"unknown sampler {name!r}{hint}")
-
-    def __reduce__(self) -> tuple[object, ...]:
-        """Rebuild from the name and the accepted names, not from the sentence."""
-        return UnknownSamplerError, (self.name, self.known)
+        self.nearest = tuple(nearest)
 
 
 class NotInvertibleError(FokkerError, ValueError):

@@ -1,8 +1,8 @@
 """Writing results: whole files or nothing, and one sentence when a folder cannot be written.
 
-A reader never meets half a file: the text goes to a new file in the same folder, is flushed to the
-disk, and takes the final name in one step (`os.replace`, atomic on one file system). An interrupted
-run leaves the old file as it was.
+A reader never meets half a file: the text goes to a new file in the same folder, is flushed to
+the disk, and takes the final name in one step (a rename, atomic on one file system). An
+interrupted run leaves the old file as it was.
 """
 
 from __future__ import annotations

@@ -9,7 +9,7 @@ from torch import Tensor
 
 
 @cache
-def _kernel(count: int):  # noqa: ANN202  (torch.compile has no useful type)
+def _kernel(count: int):
     def add(weights: Tensor, out: Tensor, *vectors: Tensor) -> None:
         total = weights[0] * vectors[0]
         for k in range(1, count):

@@ -26,6 +26,7 @@ holds the increment of a Brownian motion in that clock, divided by the root of i
 * ``"snr^eta"``: ``e^{2 eta b} - e^{2 eta a}``, the clock in which the eta-SDE is additive
 * ``"rho2"``: ``e^{-2a} - e^{-2b}``, the same for the noise prediction
 * ``"t"``: ``a - b``
+* ``"churn"``: 1; noise added on purpose in a step, not an increment of the path of an SDE
 
 Type ``W`` is the increment; type ``H`` the space-time area of the cell over ``sqrt(measure/12)``.
 Cells of one clock and type do not overlap, hence different cells are independent; using a noise
@@ -101,12 +102,14 @@ def clock_measure(clock: str, a: float, b: float) -> float:
     """Measure of the cell [a, b] of a clock: the variance of its Brownian increment."""
     if clock in ("lam", "t"):
         return abs(b - a)
+    if clock == "churn":
+        return 1.0
     if clock == "rho2":
         return math.exp(-2 * a) * -math.expm1(2 * (a - b))
     if clock.startswith("snr^"):
         eta = float(clock[4:])
         return math.exp(2 * eta * a) * math.expm1(2 * eta * (b - a))
-    msg = f"unknown noise clock {clock!r}; accepted: 'lam', 't', 'rho2', 'snr^<eta>'"
+    msg = f"unknown noise clock {clock!r}; accepted: 'lam', 't', 'rho2', 'churn', 'snr^<eta>'"
     raise InvalidPlanError(msg)
 
 

@@ -39,7 +39,9 @@ def compose(first: Plan, second: Plan) -> Plan:
         if isinstance(op, Input) and op.name in first.outputs:
             new[i] = first.outputs[op.name]
             end = ends.get(new[i])
-            if end is not None and not math.isclose(end.lam, op.node.lam, rel_tol=1e-9, abs_tol=1e-9):
+            if end is not None and not math.isclose(
+                end.lam, op.node.lam, rel_tol=1e-9, abs_tol=1e-9
+            ):
                 msg = f"{op.name!r} ends at lam = {end.lam}, but the next plan begins at lam = {op.node.lam}"
                 raise InvalidPlanError(msg)
             continue

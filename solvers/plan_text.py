@@ -70,7 +70,9 @@ def render(plan: Plan) -> str:
         lines.append(row)
         if i in ends:
             mark = ends[i]
-            lines.append(f"--- step {mark.step} ends at t = {mark.node.t:.6g}, lam = {mark.node.lam:.6g}")
+            lines.append(
+                f"--- step {mark.step} ends at t = {mark.node.t:.6g}, lam = {mark.node.lam:.6g}"
+            )
     outputs = ", ".join(f"{name} = {label[j]}" for name, j in plan.outputs.items())
     return "\n".join([*lines, f"outputs: {outputs}  (nfe {plan.nfe})"])
 

@@ -73,7 +73,7 @@ class Event:
         self.cancelled = True
 
 
-class _Cancelled(Exception):  # noqa: N818  (control flow inside this module only)
+class _Cancelled(Exception):
     pass
 
 
@@ -174,7 +174,9 @@ class _Executor:
         self.sample_ids = list(ids) if ids is not None else list(range(x.shape[0]))
         unknown = save_at - {0} - {m.step for m in plan.marks}
         if unknown:
-            msg = f"save_at asks for step {min(unknown)}; the plan has steps 0 .. {len(plan.marks)}"
+            msg = (
+                f"save_at asks for step {min(unknown)}; the plan has steps 0 .. {len(plan.marks)}"
+            )
             raise InvalidPlanError(msg)
 
     # -- readings of the four kinds of rows -------------------------------------------------
