@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import signal
 import subprocess
 import sys
@@ -156,8 +157,9 @@ def test_an_interrupt_from_the_keyboard_ends_with_status_130(tmp_path: Path):
 
 
 def test_a_closed_pipe_is_not_an_error(tmp_path: Path):
+    env = {k: v for k, v in os.environ.items() if k != "PYTHONUNBUFFERED"}  # the harder case
     process = subprocess.Popen(
-        [*FOKKER, "version"], stdout=subprocess.PIPE, stderr=subprocess.PIPE, cwd=tmp_path
+        [*FOKKER, "version"], stdout=subprocess.PIPE, stderr=subprocess.PIPE, cwd=tmp_path, env=env
     )
     assert process.stdout is not None
     process.stdout.close()

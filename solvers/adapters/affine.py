@@ -1,0 +1,244 @@
+"""Exact statistics of a black box on Gaussian data: no Monte Carlo, no access to its formula.
+
+On N(m, C) the model is affine in x, and a black box that takes the steps it is told is then an
+affine function of its start and its noises. In the eigenbasis of C coordinates do not mix. So one
+run on a batch of unit impulses, one for the start and one for each noise cell, reads all of its
+coefficients; from them follow
+
+* the exact law of its output (weak error of mean and variance);
+* the exact strong error: the output and the solution of the SDE are both integrals against one
+  Brownian path, ``int k dW`` and ``int K dW``, with k linear on each cell (W gives the constant, H
+  the slope) and K known in closed form.
+
+With ``v = alpha^2 c + sigma^2`` the marginal variance of an eigenvalue c, the eta-SDE carries a
+deviation from the mean from s to t by ``(v_t/v_s)^{(1+eta)/2} (alpha_t/alpha_s)^{-eta}``.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import ArrayLike
+from torch import Tensor
+
+from ..errors import AnalysisError, InvalidLawError
+from ..grids import Grid
+from ..model import Model
+from ..plan import Noise, clock_measure
+from ..process import Array, Node, Process
+from ..registry import Sampler
+from .blackbox import BlackBoxRun, run_blackbox
+from .field import LAM, TIME
+
+_X, _W = np.polynomial.legendre.leggauss(20)
+BlackBox = Callable[..., BlackBoxRun]
+
+
+@dataclass(frozen=True)
+class AffineMap:
+    """``x_end = offset + start x_start + sum_k noise_k xi_k``, coordinate by coordinate.
+
+    Attributes
+    ----------
+    offset, start : (d,) array
+        Constant and coefficient of the start.
+    cells : tuple of Noise
+        The noise cells that were drawn, in order.
+    noise : (cells, d) array
+        Coefficient of each cell's standard normal.
+    nfe : int
+        Model evaluations of one run.
+    """
+
+    offset: Array
+    start: Array
+    cells: tuple[Noise, ...]
+    noise: Array
+    nfe: int
+
+    def law(self, mean: ArrayLike, variance: ArrayLike) -> tuple[Array, Array]:
+        """Mean and variance of the output for a start N(mean, variance), each of shape (d,)."""
+        mean, variance = np.asarray(mean, float), np.asarray(variance, float)
+        spread = self.start**2 * variance + np.sum(self.noise**2, axis=0)
+        return self.offset + self.start * mean, spread
+
+
+class _Impulses:
+    """Noise that is 1 in one row for each cell, in the order in which cells are first asked for."""
+
+    def __init__(self, rows: Array | None = None) -> None:
+        self.cells: dict[Noise, int] = {}
+        self.rows = rows  # (cells, batch); None gives zeros and only records
+
+    def draw(self, cell: Noise, like: Tensor) -> Tensor:
+        k = self.cells.setdefault(cell, len(self.cells))
+        if self.rows is None:
+            return torch.zeros_like(like)
+        column = torch.from_numpy(self.rows[k]).to(like)
+        return column.reshape(-1, *[1] * (like.ndim - 1)).expand_as(like).clone()
+
+
+def gaussian_noise_model(process: Process, mean: ArrayLike, variances: ArrayLike) -> Model:
+    """Noise prediction of N(mean, diag(variances)): ``sigma (x - alpha m)/(alpha^2 c + sigma^2)``."""
+    m, c = _check_law(mean, variances)
+
+    def model(x: Tensor, t: Any) -> Tensor:
+        node = process.node(float(t))
+        gain = node.sigma / (node.alpha**2 * c + node.sigma**2)
+        return (x - torch.from_numpy(node.alpha * m).to(x)) * torch.from_numpy(gain).to(x)
+
+    return model
+
+
+def affine_map(
+    box: Sampler | BlackBox,
+    process: Process,
+    grid: Grid,
+    mean: ArrayLike,
+    variances: ArrayLike,
+    **options: Any,
+) -> AffineMap:
+    """Read the coefficients of a black box on N(mean, diag(variances)), exactly.
+
+    Parameters
+    ----------
+    box : Sampler or callable
+        A registered black box, or any callable that keeps its protocol.
+    process, grid
+        What it runs on.
+    mean, variances : (d,) array
+        The Gaussian in its eigenbasis; variances >= 0.
+    **options
+        Options of the box (``eta``, ...).
+
+    Raises
+    ------
+    AnalysisError
+        If the box is not affine in its start and noises: adaptive solvers are not, because their
+        steps depend on the state. Checked on one combination of all impulses.
+    """
+    m, c = _check_law(mean, variances)
+    model = gaussian_noise_model(process, m, c)
+
+    def execute(x: Array, noise: _Impulses) -> tuple[Array, int]:
+        run = run_blackbox if isinstance(box, Sampler) else _call
+        out = run(box, model, process, grid, torch.from_numpy(x), noise=noise, **options)
+        return out.x.numpy(), out.nfe
+
+    record = _Impulses()
+    execute(np.zeros((1, m.size)), record)
+    cells = tuple(record.cells)
+    count = len(cells)
+    # rows: nothing; start; each cell; and one combination that must be the sum of the others
+    mixture = 0.5 + 0.25 * np.cos(np.arange(1 + count))
+    starts, rows = np.zeros(3 + count), np.zeros((count, 3 + count))
+    starts[1], starts[-1] = 1.0, mixture[0]
+    rows[:, 2:-1], rows[:, -1] = np.eye(count), mixture[1:]
+    out, nfe = execute(np.repeat(starts[:, None], m.size, axis=1), _Impulses(rows))
+    parts = out[1:-1] - out[0]
+    gap = np.abs(out[-1] - out[0] - mixture @ parts).max()
+    scale = np.abs(out[0]).max() + np.abs(parts).sum(axis=0).max()
+    if not gap <= 1e-9 * scale:
+        msg = f"the black box is not affine on a Gaussian (gap {gap:.1e}): does it choose its steps?"
+        raise AnalysisError(msg)
+    return AffineMap(out[0], parts[0], cells, parts[1:], nfe)
+
+
+def _call(box: BlackBox, *args: Any, **options: Any) -> BlackBoxRun:
+    return box(*args, **options)
+
+
+def marginal(node: Node, mean: ArrayLike, variances: ArrayLike) -> tuple[Array, Array]:
+    """Mean ``alpha m`` and variance ``alpha^2 c + sigma^2`` of x_t, each of shape (d,)."""
+    m, c = _check_law(mean, variances)
+    return node.alpha * m, node.alpha**2 * c + node.sigma**2
+
+
+def affine_law(
+    box: Sampler | BlackBox,
+    process: Process,
+    grid: Grid,
+    mean: ArrayLike,
+    variances: ArrayLike,
+    **options: Any,
+) -> tuple[Array, Array]:
+    """Exact mean and variance of a black box's output, started from the exact marginal.
+
+    For another start use ``affine_map(...).law(mean, variance)``. Parameters and errors as for
+    :func:`affine_map`.
+    """
+    found = affine_map(box, process, grid, mean, variances, **options)
+    return found.law(*marginal(grid[0], mean, variances))
+
+
+def propagator(s: Node, t: Node, variances: ArrayLike, eta: float) -> Array:
+    """``(v_t/v_s)^{(1+eta)/2} (alpha_t/alpha_s)^{-eta}``: the exact SDE on a deviation, (d,)."""
+    c = np.asarray(variances, dtype=np.float64)
+    v_s, v_t = s.alpha**2 * c + s.sigma**2, t.alpha**2 * c + t.sigma**2
+    return (v_t / v_s) ** (0.5 * (1 + eta)) * math.exp(-eta * (t.log_alpha - s.log_alpha))
+
+
+def strong_error(
+    found: AffineMap,
+    process: Process,
+    grid: Grid,
+    mean: ArrayLike,
+    variances: ArrayLike,
+    *,
+    eta: float = 1.0,
+) -> Array:
+    """Exact root mean square distance to the solution of the eta-SDE on the same path, (d,).
+
+    The start is drawn from the exact marginal. With ``eta = 0`` and no noise cells it is the
+    paired error of an ODE solver. The grid must end at a finite lam.
+
+    Raises
+    ------
+    AnalysisError
+        If the noise is not that of clock ``"lam"`` or ``"t"``, or the grid ends at sigma = 0.
+    """
+    if grid.to_zero:
+        msg = "the strong error needs a grid that ends at a finite lam"
+        raise AnalysisError(msg)
+    first, last = grid[0], grid[-1]
+    mean_s, var_s = marginal(first, mean, variances)
+    mean_t, _ = marginal(last, mean, variances)
+    bias = found.offset + found.start * mean_s - mean_t
+    start = found.start - propagator(first, last, variances, eta)
+    total = bias**2 + start**2 * var_s
+    kernels: dict[tuple[str, float, float], list[Array]] = {}
+    for cell, coefficient in zip(found.cells, found.noise, strict=True):
+        w, h = kernels.setdefault((cell.clock, cell.a, cell.b), [0 * start, 0 * start])
+        (w if cell.kind == "W" else h)[:] = coefficient
+    if eta > 0 and len(kernels) != len(grid):
+        msg = f"the box drew noise in {len(kernels)} cells, the grid has {len(grid)} intervals"
+        raise AnalysisError(msg)
+    for (name, a, b), (w, h) in kernels.items():
+        clock = {"lam": LAM, "t": TIME}.get(name)
+        if clock is None:
+            msg = f"the strong error is known for noise in clocks 'lam' and 't', got {name!r}"
+            raise AnalysisError(msg)
+        measure = clock_measure(name, a, b)
+        s0 = a if clock is LAM else -a
+        for u, weight in zip(0.5 * (_X + 1), 0.5 * measure * _W, strict=True):
+            node = clock.node(process, s0 + measure * u)
+            exact = propagator(node, last, variances, eta) * clock.rates(process, node, eta)[2]
+            drawn = w / math.sqrt(measure) + h / math.sqrt(measure / 12) * (0.5 - u)
+            total = total + weight * (drawn - exact) ** 2
+    return np.sqrt(total)
+
+
+def _check_law(mean: ArrayLike, variances: ArrayLike) -> tuple[Array, Array]:
+    m, c = np.asarray(mean, dtype=np.float64), np.asarray(variances, dtype=np.float64)
+    if m.ndim != 1 or m.shape != c.shape or not m.size:
+        msg = f"mean and variances must be vectors of one length, got {m.shape} and {c.shape}"
+        raise InvalidLawError(msg)
+    if not (np.isfinite(m).all() and np.isfinite(c).all() and (c >= 0).all()):
+        msg = f"the mean must be finite and variances finite and >= 0, got variances {c}"
+        raise InvalidLawError(msg)
+    return m, c
