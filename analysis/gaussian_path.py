@@ -84,11 +84,16 @@ def prior(data: Normal, std: float) -> Normal:
     return normal(np.zeros_like(data.mean), std**2)
 
 
-def _log_ratio(data: Normal, s: Node, t: Node) -> Array:
-    """Log of ``(alpha_s/S_s)/(alpha_t/S_t)``, at most 0; no cancellation when s and t are close."""
-    if s.alpha == 0.0:
+def log_shrink(data: Normal, low: float, high: float) -> Array:
+    """``log sqrt(q(high)/q(low))`` with ``q = (S/alpha)^2 = c^2 + e^{-2 lam}``: at most 0.
+
+    How much the flow contracts ``x/alpha`` between two lams; no cancellation when they are close.
+    """
+    if low == high:
+        return np.zeros_like(data.var)
+    if low == -math.inf:
         return np.full_like(data.var, -math.inf)
-    moved = clock_measure("rho2", s.lam, t.lam) / (data.var + math.exp(-2 * s.lam))
+    moved = clock_measure("rho2", low, high) / (data.var + math.exp(-2 * low))
     with np.errstate(divide="ignore"):  # c = 0 and sigma_t = 0: a point mass is reached
         return 0.5 * np.log1p(-np.minimum(moved, 1.0))
 
@@ -114,7 +119,7 @@ def transition(data: Normal, s: Node, t: Node, eta: float = 0.0) -> Affine:
     before, after = _sizes(data, s, t)
     gain, var = np.sqrt(after) / np.sqrt(before), np.zeros_like(after)
     if eta != 0.0:
-        ratio = _log_ratio(data, s, t)
+        ratio = log_shrink(data, s.lam, t.lam)
         gain, var = gain * np.exp(eta * ratio), after * -np.expm1(2 * eta * ratio)
     return Affine(gain, (t.alpha - gain * s.alpha) * data.mean, var)
 
@@ -128,7 +133,7 @@ def backward(data: Normal, s: Node, t: Node, eta: float = 0.0) -> Affine:
     before, after = _sizes(data, s, t)
     gain, var = np.sqrt(before) / np.sqrt(after), np.zeros_like(after)
     if eta != 0.0:
-        ratio = _log_ratio(data, s, t)
+        ratio = log_shrink(data, s.lam, t.lam)
         gain, var = gain * np.exp(eta * ratio), before * -np.expm1(2 * eta * ratio)
     return Affine(gain, (s.alpha - gain * t.alpha) * data.mean, var)
 

@@ -104,7 +104,9 @@ def observe(steps: Sequence[int], errors: Sequence[float], *, floor: float) -> O
     AnalysisError
         If the step counts do not double, or an error is negative or not finite.
     """
-    if len(steps) != len(errors) or any(b != 2 * a for a, b in zip(steps, steps[1:], strict=False)):
+    if len(steps) != len(errors) or any(
+        b != 2 * a for a, b in zip(steps, steps[1:], strict=False)
+    ):
         msg = f"need one error for each of doubling step counts, got steps {list(steps)}"
         raise AnalysisError(msg)
     bad = [e for e in errors if not (math.isfinite(e) and e >= 0)]

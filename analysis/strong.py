@@ -24,10 +24,10 @@ from dataclasses import dataclass
 import numpy as np
 
 from ..solvers.errors import AnalysisError
-from ..solvers.plan import Noise, Plan, clock_measure
+from ..solvers.plan import Noise, Plan
 from ..solvers.process import Array, Node, Process
 from ..solvers.quadrature import panel_rule
-from .gaussian_path import Normal, marginal, transition
+from .gaussian_path import Normal, log_shrink, marginal, transition
 from .law import Response, end_node, response, start_node
 
 _PANELS = 6.0  # panel_rule has one 20-point panel per 6 units of length: here one per unit of lam
@@ -141,40 +141,77 @@ def _kernel_gap(
     """``int (K - k sqrt(mu'))^2 dlam``: quadrature on the cells, closed form in the gaps."""
     total, at = np.zeros(data.var.shape), begin.lam
     cells = _cells(found, process)
+    if cells and not (cells[0].low >= begin.lam - 1e-9 and cells[-1].high <= end.lam + 1e-9):
+        msg = (
+            f"noise cells reach from lam {cells[0].low} to {cells[-1].high}, outside the plan's "
+            f"own stretch {begin.lam} to {end.lam}"
+        )
+        raise AnalysisError(msg)
     for cell in cells:
         if cell.low > at:
             total = total + _left_out(data, at, min(cell.low, end.lam), end, eta)
         at = max(at, cell.high)
     total = total + _left_out(data, at, end.lam, end, eta)
     for i in range(0, len(cells), _CHUNK):
-        total = total + _on_cells(data, cells[i : i + _CHUNK], begin, end, eta, process)
+        total = total + _on_cells(data, cells[i : i + _CHUNK], end, eta, process)
     return total
-
-
-def _sde_gain(data: Normal, lam: Array, end: Node, eta: float) -> Array:
-    """``gain(end, lam) sigma(lam)``: what a unit of noise at lam, per sigma, is worth at the end.
-
-    With ``q = c^2 + e^{-2 lam}``: gain = (alpha_end/alpha) (q_end/q)^((1+eta)/2), so that alpha
-    cancels and the value is ``alpha_end e^{-lam} (q_end/q)^((1+eta)/2)``. Shape (*lam.shape, K).
-    """
-    last = data.var + (0.0 if end.sigma == 0 else math.exp(-2 * end.lam))
-    rho2 = np.exp(-2 * lam)[..., None]
-    return end.alpha * np.sqrt(rho2) * (last / (data.var + rho2)) ** (0.5 * (1 + eta))
 
 
 def _left_out(data: Normal, low: float, high: float, end: Node, eta: float) -> Array:
     """``int_low^high K^2 dlam``: the noise of the SDE on a stretch where the plan draws none.
 
-    ``K^2 = 2 eta alpha_e^2 rho^2 (q_e/q)^{1+eta}`` with ``dq = -2 rho^2 dlam`` integrates to
-    ``alpha_e^2 q_e [ (q_e/q_high)^eta - (q_e/q_low)^eta ]``.
+    With ``q = c^2 + e^{-2 lam}``, ``K^2 = 2 eta alpha_e^2 e^{-2 lam} (q_e/q)^{1+eta}`` integrates to
+    ``alpha_e^2 q_e (q_e/q_high)^eta [1 - (q_high/q_low)^eta]``.
     """
     if eta == 0.0 or not high > low:
         return np.zeros(data.var.shape)
+    kept = np.exp(2 * eta * log_shrink(data, high, end.lam))
+    return marginal(data, end).var * kept * -np.expm1(2 * eta * log_shrink(data, low, high))
+
+
+def _on_cells(
+    data: Normal, cells: list[_Cell], end: Node, eta: float, process: Process | None
+) -> Array:
+    """The same integral on cells where the plan does draw, by Gauss-Legendre panels."""
+    longest = max(cell.high - cell.low for cell in cells)
+    x, weight = panel_rule(_PANELS * longest)
+    low = np.array([cell.low for cell in cells])[:, None]
+    width = np.array([cell.high for cell in cells])[:, None] - low
+    lam = low + width * x
+    shapes = [_shape(cell.noise, row, process) for cell, row in zip(cells, lam, strict=True)]
+    flat, slope = np.stack([s[0] for s in shapes]), np.stack([s[1] for s in shapes])
+    w, h = np.stack([cell.w for cell in cells]), np.stack([cell.h for cell in cells])
+    gap = _kernel(data, lam, end, eta) - (
+        flat[..., None] * w[:, None] + slope[..., None] * h[:, None]
+    )
+    return np.einsum("cn,cnk->k", width * weight, gap**2)
+
+
+def _kernel(data: Normal, lam: Array, end: Node, eta: float) -> Array:
+    """``K(lam)``, shape (*lam.shape, K): ``sqrt(2 eta) alpha_e e^{-lam} (q_e/q)^{(1+eta)/2}``."""
+    rho2 = np.exp(-2 * lam)[..., None]
     last = data.var + (0.0 if end.sigma == 0 else math.exp(-2 * end.lam))
-    q_low = data.var + math.exp(-2 * low)
-    moved = np.minimum(clock_measure("rho2", low, high) / q_low, 1.0)
-    with np.errstate(divide="ignore"):
-        rest = -np.expm1(eta * np.log1p(-moved))  # 1 - (q_high/q_low)^eta
-    q_high = np.maximum(q_low * (1 - moved), last)
-    scale = np.divide(last, q_high, out=np.ones_like(last), where=q_high > 0) ** eta
-    return end.alpha**2 * last * scale * rest
+    shrink = (last / (data.var + rho2)) ** (0.5 * (1 + eta))
+    return math.sqrt(2 * eta) * end.alpha * np.sqrt(rho2) * shrink
+
+
+def _shape(noise: Noise, lam: Array, process: Process | None) -> tuple[Array, Array]:
+    """Kernels per unit of lam of a W and an H noise of unit coefficient at points of the cell."""
+    if noise.clock == "t":
+        if process is None:
+            msg = "noise cells of clock 't' need the process to be placed in lam"
+            raise AnalysisError(msg)
+        t = process.t_of_lam(lam)
+        density = -1.0 / process.dlam_dt(t) / (noise.a - noise.b)
+        elapsed = (noise.a - t) / (noise.a - noise.b)
+    else:  # clocks e^{r lam}: the elapsed measure is e^{r a} expm1(r (lam - a))/r
+        rate = {"lam": 0.0, "rho2": -2.0}.get(noise.clock)
+        rate = 2 * float(noise.clock[4:]) if rate is None else rate
+        past, whole = lam - noise.a, noise.b - noise.a
+        if rate == 0.0:
+            density, elapsed = np.full_like(lam, 1 / whole), past / whole
+        else:
+            density = rate * np.exp(rate * past) / math.expm1(rate * whole)
+            elapsed = np.expm1(rate * past) / math.expm1(rate * whole)
+    flat = np.sqrt(density)
+    return flat, flat * math.sqrt(12) * (0.5 - elapsed)

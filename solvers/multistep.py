@@ -10,8 +10,8 @@ the order of the whole sampler as much as the formula does:
 * ``history``: exact outputs at earlier nodes, given as inputs ``m-1``, ``m-2``, ...
 
 Last steps: ``final="full"`` keeps the order; ``"lower"`` goes down k, ..., 2, 1 (the habit
-``lower_order_final``), which again caps the global order at 2. A step to ``sigma = 0`` is always
-``x = D``.
+``lower_order_final``), which again caps the global order at 2. A step to ``sigma = 0`` is
+``x = D``, except in rho and in the index, where it is a step like any other.
 """
 
 from __future__ import annotations
@@ -229,6 +229,7 @@ def _declare_deis(order: int, kind: str) -> None:
         nfe=lambda n: n,
         prediction="noise",
         history=order - 1,
+        clock="t" if kind == "tab" and order > 1 else "lam",
         family="DEIS",
         source=f"Zhang & Chen 2023, arXiv:2204.13902, {kind} with {order} node(s)",
         note=f"DEIS {kind}: noise prediction interpolated in "
@@ -299,6 +300,7 @@ def ipndm(
     nfe=lambda n: n + 3 * min(n, 3),
     prediction="noise",
     history=3,
+    clock="t",
     family="PNDM",
     source="Liu et al. 2022, arXiv:2202.09778, eq. 11-14 (F-PNDM)",
 )

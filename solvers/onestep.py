@@ -94,8 +94,11 @@ def rk_row(
 def exp_rk_row(
     tape: Tape, process: Process, tableau: ExpTableau, s: Node, t: Node, x: int, prediction: str
 ) -> int:
-    """One exponential Runge-Kutta step in lam on the data or the noise prediction."""
-    if t.sigma == 0.0:
+    """One exponential Runge-Kutta step in lam on the data or the noise prediction.
+
+    A step to ``sigma = 0`` or from ``alpha = 0`` has no inner nodes in lam: it is an Euler step.
+    """
+    if t.sigma == 0.0 or s.alpha == 0.0:
         return euler_row(tape, s, t, x, "nu" if prediction == "data" else "rho")
     h = t.lam - s.lam
     data = prediction == "data"

@@ -108,7 +108,7 @@ def clock_measure(clock: str, a: float, b: float) -> float:
         return math.exp(-2 * a) * -math.expm1(2 * (a - b))
     if clock.startswith("snr^"):
         eta = float(clock[4:])
-        return math.exp(2 * eta * a) * math.expm1(2 * eta * (b - a))
+        return math.exp(2 * eta * b) * -math.expm1(2 * eta * (a - b))  # a may be -inf
     msg = f"unknown noise clock {clock!r}; accepted: 'lam', 't', 'rho2', 'churn', 'snr^<eta>'"
     raise InvalidPlanError(msg)
 

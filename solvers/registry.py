@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 from importlib.metadata import entry_points
 from typing import Any
 
-from .errors import InvalidPlanError, UnknownSamplerError
+from .errors import InvalidGridError, InvalidPlanError, UnknownSamplerError
 
 KINDS = ("plan", "stepper", "blackbox")
 ENTRY_POINT_GROUP = "fokker.samplers"
@@ -54,6 +54,13 @@ class Sampler:
         The number of steps must be a multiple of this.
     published_order : int, optional
         The order claimed in print, where it differs from the order it has.
+    semilinear : bool
+        Of a plan: exact, noise included, where the data prediction is constant. From
+        ``N(alpha D, sigma^2 I)`` at the start it gives the same at the end, whatever the grid.
+    clock : str
+        Of a plan: ``"lam"`` if its coefficients depend on the process through alpha and sigma
+        alone, ``"t"`` if also through the time. A semilinear plan in ``lam`` gives the same
+        ``x/alpha`` on every process that shares the lams of its grid.
     family, note : str
         Where it belongs; and one sentence on what it is confused with.
     """
@@ -72,6 +79,8 @@ class Sampler:
     history: int = 0
     multiple: int = 1
     published_order: int | None = None
+    semilinear: bool = True
+    clock: str = "lam"
     kind: str = "plan"
     family: str = ""
     note: str = ""
@@ -83,16 +92,32 @@ class Sampler:
         return self.weak is not None
 
     def __call__(self, process: Any, grid: Any, **options: Any) -> Any:
-        """Build the plan of this sampler on a grid."""
+        """Build the plan of this sampler on a grid.
+
+        Raises
+        ------
+        InvalidPlanError
+            If the number of steps does not fit.
+        InvalidGridError
+            If a sampler on the noise prediction or the score is to start at ``alpha = 0``: there
+            ``eps = x/sigma`` whatever the data, so the first step has nothing to go by.
+        """
         steps = len(grid)
         if steps % self.multiple:
             msg = f"{self.name} needs a number of steps divisible by {self.multiple}, got {steps}"
             raise InvalidPlanError(msg)
+        if grid[0].alpha == 0.0 and self.prediction in ("noise", "score"):
+            msg = (
+                f"{self.name} asks for the {self.prediction} prediction and cannot start at alpha = 0 "
+                f"(t = {grid[0].t}); start at a finite lam, or take a sampler on the data prediction"
+            )
+            raise InvalidGridError(msg)
         return self.build(process, grid, **{**self.options, **options})
 
 
 _SAMPLERS: dict[str, Sampler] = {}
 _loaded: list[bool] = []
+_plugin_modules: set[str] = set()
 
 
 def sampler(*, name: str | None = None, **claims: Any) -> Callable[[Callable], Callable]:
@@ -125,6 +150,9 @@ def register(entry: Sampler) -> Sampler:
     if entry.kind not in KINDS:
         msg = f"sampler kind must be one of {', '.join(KINDS)}, got {entry.kind!r}"
         raise InvalidPlanError(msg)
+    if entry.clock not in ("lam", "t"):
+        msg = f"the clock of a sampler must be 'lam' or 't', got {entry.clock!r}"
+        raise InvalidPlanError(msg)
     if not entry.source:
         msg = f"sampler {entry.name!r} needs a source"
         raise InvalidPlanError(msg)
@@ -137,6 +165,17 @@ def unregister(name: str) -> None:
     _SAMPLERS.pop(name, None)
 
 
+def is_registered(entry: Sampler) -> bool:
+    """Whether this very entry is what its name stands for in a fresh process, too.
+
+    Samplers of this package and of plug-ins are; those of a user's own script are not.
+    """
+    module = getattr(entry.build, "__module__", "") or ""
+    package = (__package__ or "fokker.solvers").partition(".")[0]
+    own = module.partition(".")[0] == package or module in _plugin_modules
+    return own and _SAMPLERS.get(entry.name) is entry
+
+
 def load_all() -> None:
     """Import every module of this package and every plug-in, once, so that all samplers are known."""
     if _loaded:
@@ -147,6 +186,7 @@ def load_all() -> None:
         importlib.import_module(info.name)
     for point in entry_points(group=ENTRY_POINT_GROUP):
         point.load()
+        _plugin_modules.add(point.module)
 
 
 def samplers(kind: str | None = None) -> tuple[Sampler, ...]:

@@ -6,8 +6,11 @@ All of them are integrals of interpolated model outputs. With ``h = lam_t - lam_
 * noise: ``x_t = (alpha_t/alpha_s) x - (1+eta) sigma_t int e^{lam_t - l} eps dl + noise``
 * rho:   ``x_t = (alpha_t/alpha_s) x + alpha_t int eps drho``, polynomials in rho or in t
 
-A step to ``sigma = 0`` is infinitely long in lam: only the newest output can be used, and every
-row is then ``x = D``.
+A step to ``sigma = 0`` is infinitely long in lam: there the rows in lam and in t use the newest
+output alone, ``x = D``; in rho and in the index it is a step like any other. A step from
+``alpha = 0`` is infinitely long too: data rows use the newest output alone, and that level is never
+interpolated through later; the noise prediction ``x/sigma`` says nothing about the data there, so
+samplers on it refuse to start (``Sampler.__call__``).
 """
 
 from __future__ import annotations
@@ -87,6 +90,9 @@ def data_row(
     """The update on data predictions, in lam; outputs newest first."""
     if t.sigma == 0.0:
         return tape.lin((outputs[0][0], t.alpha))
+    outputs = [o for o in outputs if o[1].alpha > 0.0] or list(outputs[:1])
+    if s.alpha == 0.0:
+        return _row_from_pure_noise(tape, s, t, x, outputs[0][0], eta)
     h = t.lam - s.lam
     z = -(1.0 + eta) * h
     w = t.alpha * -z * weights(_tau(s, t, outputs), z)
@@ -95,6 +101,14 @@ def data_row(
         std = t.sigma * math.sqrt(-math.expm1(-2 * eta * h))
         terms.append((tape.noise(f"snr^{float(eta)!r}", s.lam, t.lam), std))
     return tape.lin((x, math.exp(t.log_sigma - s.log_sigma - eta * h)), *terms)
+
+
+def _row_from_pure_noise(tape: Tape, s: Node, t: Node, x: int, m: int, eta: float) -> int:
+    """The limit h -> inf of the row with one output: with noise, nothing of x is left."""
+    if eta > 0:
+        xi = tape.noise(f"snr^{float(eta)!r}", s.lam, t.lam)
+        return tape.lin((m, t.alpha), (xi, t.sigma))
+    return tape.lin((x, math.exp(t.log_sigma - s.log_sigma)), (m, t.alpha))
 
 
 def noise_row(
@@ -125,7 +139,12 @@ def rho_row(tape: Tape, s: Node, t: Node, x: int, outputs: Sequence[Output]) -> 
 def time_row(
     process: Process, tape: Tape, s: Node, t: Node, x: int, outputs: Sequence[Output]
 ) -> int:
-    """Polynomials in the time t, integrated against drho (tAB of DEIS)."""
+    """Polynomials in the time t, integrated against drho (tAB of DEIS).
+
+    The clean end is no time of every process (VE stops at sigma_min): a step there is DDIM's.
+    """
+    if t.sigma == 0.0:
+        return noise_row(tape, s, t, x, outputs)
     nodes = [node.t for _, node in outputs]
 
     def clock(rho: Array) -> Array:

@@ -74,7 +74,7 @@ class VPLinear(_LinearBeta):
     Examples
     --------
     >>> p = VPLinear()
-    >>> float(p.t_of_lam(p.lam(0.3)))
+    >>> round(float(p.t_of_lam(p.lam(0.3))), 12)
     0.3
     """
 

@@ -87,7 +87,7 @@ def sde_dpmpp_3m_published(
 
 @sampler(
     weak=1, weak_cold=1, strong=1, sde_eta=1.0,
-    nfe=lambda n: n, prediction="score", family="Score-SDE",
+    nfe=lambda n: n, prediction="score", semilinear=False, clock="t", family="Score-SDE",
     source="Song et al. 2021, arXiv:2011.13456, sec. 4.1",
 )  # fmt: skip
 def euler_maruyama(process: Process, grid: Grid, *, eta: float = 1.0) -> Plan:
@@ -109,7 +109,7 @@ def euler_maruyama(process: Process, grid: Grid, *, eta: float = 1.0) -> Plan:
 
 @sampler(
     weak=1, weak_cold=1, strong=1, sde_eta=1.0,
-    nfe=lambda n: n, prediction="score", family="Score-SDE",
+    nfe=lambda n: n, prediction="score", semilinear=False, family="Score-SDE",
     source="Song et al. 2021, arXiv:2011.13456, appendix E",
 )  # fmt: skip
 def reverse_diffusion(process: Process, grid: Grid) -> Plan:

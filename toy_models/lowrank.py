@@ -152,7 +152,7 @@ class LowRankMixture:
     def _parts(self, x: Tensor, alpha: Coefficient, sigma: Coefficient) -> Parts:
         points(x, self.means)
         a, s = coefficients(alpha, sigma, x, zero_sigma=self.noise > 0)
-        noise = torch.as_tensor(s * s, dtype=x.dtype, device=x.device)
+        noise = s * s if isinstance(s, Tensor) else x.new_full((), s * s)
         a2 = a * a
         b = noise + a2 * self.noise**2
         y = x - a * self.mean

@@ -97,8 +97,7 @@ class GaussianMixture:
 
     def _rotate(self, shifts: Tensor) -> Tensor:
         """``U_k^T`` on row k of (K, d)."""
-        assert_stack = self._by_component()
-        return torch.einsum("kin,ki->kn", assert_stack, shifts)
+        return torch.einsum("kin,ki->kn", self._by_component(), shifts)
 
     def _by_component(self) -> Tensor:
         """Eigenvectors as (K, d, d); identity matrices for diagonal covariances."""

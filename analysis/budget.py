@@ -1,0 +1,131 @@
+"""How far a sampler is from the truth within a budget of model evaluations, without sampling noise.
+
+On Gaussian data the output law is exact, and the error is its W2 distance to the exact marginal. On
+other laws the error of a deterministic sampler is paired with the exact flow, and that of a
+stochastic one with its own fine solution on the same Brownian path. All errors are in units of the
+data: of ``x/alpha`` at the last level.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import cache
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from ..solvers.grids import Grid, GridMap
+from ..solvers.process import Node
+from ..solvers.registry import Sampler
+from ..toy_models.law import exact_model
+from ..toy_models.problems import Problem
+from .distances import diagonal_w2
+from .gaussian_path import eigenbasis, marginal
+from .law import end_node, output_law
+from .paired import rms, sample
+from .path_order import MonteCarloPath
+
+BATCH = 32
+FINE = 4000
+"""Steps of the fine solution for stochastic samplers; every shown step count divides it."""
+
+
+def steps_within(sampler: Sampler, nfe: int) -> int | None:
+    """Largest number of steps whose evaluations fit into ``nfe``; None if not even one does."""
+    best = None
+    for steps in range(sampler.multiple, nfe + 1, sampler.multiple):
+        if sampler.nfe(steps) > nfe:
+            break
+        best = steps
+    return best
+
+
+@cache
+def _starts(p: Problem) -> tuple[Tensor, Tensor]:
+    """(starts, exact ends) of the flow in units of ``x/alpha``, the same for every process."""
+    begin, end = p.process.node_at_lam(p.lam_start), p.process.node_at_lam(p.lam_end)
+    x = p.starts(BATCH, seed=0)
+    return x / begin.alpha, p.endpoint(x) / end.alpha
+
+
+def _gaussian(sampler: Sampler, p: Problem, grid: Grid, grids: GridMap) -> float:
+    data = eigenbasis(p.law)
+    plan = sampler(grids.process, grid)
+    law, end = output_law(plan, data), end_node(plan)
+    truth = marginal(data, end)
+    return diagonal_w2(law.mean, law.var, truth.mean, truth.var) / end.alpha
+
+
+def _paired(sampler: Sampler, p: Problem, grid: Grid, grids: GridMap) -> float:
+    start, truth = _starts(p)
+    model = exact_model(p.law, grids.process, sampler.prediction)
+    x = sample(sampler, model, grids.process, grid, start * grid[0].alpha)
+    return rms(x / grid[-1].alpha - truth)
+
+
+class _FinePath:
+    """A stochastic sampler's own fine solution, and the path on which it was made."""
+
+    def __init__(self, sampler: Sampler, p: Problem, grids: GridMap) -> None:
+        finest = grids.grid(FINE)
+        start, _ = _starts(p)
+        self.x = start * finest[0].alpha
+        self.path = MonteCarloPath(finest, tuple(self.x.shape), seed=11)
+        self.model = exact_model(p.law, grids.process, sampler.prediction)
+        self.sampler, self.grids = sampler, grids
+        self.truth = self._run(finest)
+
+    def _run(self, grid: Grid) -> Tensor:
+        return sample(
+            self.sampler, self.model, self.grids.process, grid, self.x, noise=self.path
+        ) / grid[-1].alpha  # fmt: skip
+
+    def error(self, grid: Grid) -> float:
+        return rms(self._run(grid) - self.truth)
+
+
+def _divisor(steps: int, multiple: int) -> int | None:
+    """Largest step count up to ``steps`` whose grid is nested in the fine one."""
+    for n in range(steps, 0, -1):
+        if FINE % n == 0 and n % multiple == 0:
+            return n
+    return None
+
+
+def budget_errors(
+    sampler: Sampler, p: Problem, grids: GridMap, budgets: Sequence[int]
+) -> list[dict[str, Any]]:
+    """Rows ``{nfe, steps, measure, value}`` for every budget that allows at least one step."""
+    if sampler.nfe(1) == 0:  # it chooses its own evaluations: a budget means nothing
+        return []
+    gaussian = hasattr(p.law, "eigenvalues") and sampler.kind == "plan"
+    path: _FinePath | None = None
+    rows, seen = [], set()
+    for nfe in budgets:
+        steps = steps_within(sampler, nfe)
+        if steps and sampler.stochastic and not gaussian:
+            steps = _divisor(steps, sampler.multiple)
+        if not steps or steps in seen:
+            continue
+        seen.add(steps)
+        grid = grids.grid(steps)
+        if gaussian:
+            measure, value = "W2", _gaussian(sampler, p, grid, grids)
+        elif not sampler.stochastic:
+            measure, value = "paired", _paired(sampler, p, grid, grids)
+        elif sampler.strong is None or p.law.dim > 8:
+            break  # no path to compare on, or too long a fine solution
+        else:
+            path = path or _FinePath(sampler, p, grids)
+            measure, value = "path", path.error(grid)
+        rows.append({"nfe": nfe, "steps": steps, "measure": measure, "value": value})
+    return rows
+
+
+def last_node(grids: GridMap) -> Node:
+    """Node at the end of a family of grids."""
+    return grids.process.node_at_lam(grids.lam_of_u(1.0))
+
+
+torch.set_num_threads(1)
