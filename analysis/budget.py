@@ -71,7 +71,7 @@ class _FinePath:
         finest = grids.grid(FINE)
         start, _ = _starts(p)
         self.x = start * finest[0].alpha
-        self.path = MonteCarloPath(finest, tuple(self.x.shape), seed=11)
+        self.path = MonteCarloPath.random(finest, tuple(self.x.shape), seed=11)
         self.model = exact_model(p.law, grids.process, sampler.prediction)
         self.sampler, self.grids = sampler, grids
         self.truth = self._run(finest)

@@ -1,9 +1,9 @@
 """Distances between Gaussians in closed form; for samples see :mod:`.two_samples`.
 
-Arguments are NumPy arrays or torch tensors. All arithmetic is float64. NumPy in
-gives a float; if any argument is a tensor the result is a 0-d float64 tensor that can be
-differentiated, with gradients that stay finite at equality. ``diagonal_w2`` and ``diagonal_kl`` are
-the same closed forms in a common eigenbasis, NumPy only: cheap, and free of cancellation.
+Arguments are NumPy arrays or torch tensors. All arithmetic is float64. NumPy in gives a float; if
+any argument is a tensor the result is a 0-d float64 tensor that can be differentiated, with
+gradients that stay finite at equality. ``diagonal_w2`` and ``diagonal_kl`` are the same closed
+forms in a common eigenbasis, NumPy only: cheap, and free of cancellation.
 
 W2 is the distance, not its square. The Gaussian part of W2 is the Bures distance of covariances;
 the Frechet distance of image papers (FID) is the *square* of this W2, taken between features.
@@ -183,8 +183,8 @@ def gaussian_kl(mean_a: Any, cov_a: Any, mean_b: Any, cov_b: Any) -> Any:
     """KL(a || b) in nats: ``[sum g(delta) + |L^{-1}(m_a - m_b)|^2]/2``, ``B = L L^T``.
 
     ``delta`` are the eigenvalues of ``L^{-1}(A - B)L^{-T}`` and ``g(d) = d - log(1+d)``: the usual
-    ``tr B^{-1}A - d - log det`` with the cancellation taken out. Not symmetric; the first law is the
-    truth in bounds on sampling error.
+    ``tr B^{-1}A - d - log det`` with the cancellation taken out. Not symmetric; the first law is
+    the truth in bounds on sampling error.
 
     Raises
     ------

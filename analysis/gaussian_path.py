@@ -1,8 +1,8 @@
 """Diffusion of Gaussian data in closed form, one number per eigendirection.
 
-On data N(m, C) the marginals, the probability-flow ODE, every eta-SDE and every prediction are affine
-and commute with C, so all of them are vectors over the eigenvalues ``c^2`` of C. This file is those
-formulas; everything is NumPy float64. :func:`eigenbasis` takes a Gaussian law there.
+On data N(m, C) the marginals, the probability-flow ODE, every eta-SDE and every prediction are
+affine and commute with C, so all of them are vectors over the eigenvalues ``c^2`` of C. This file
+is those formulas; everything is NumPy float64. :func:`eigenbasis` takes a Gaussian law there.
 """
 
 from __future__ import annotations
@@ -57,7 +57,9 @@ def normal(mean: ArrayLike, var: ArrayLike) -> Normal:
     bad = ~(np.isfinite(m) & np.isfinite(v) & (v >= 0))
     if bad.any():
         k = int(np.argmax(bad))
-        msg = f"coordinate {k} has mean {m[k]} and variance {v[k]}; both must be finite, variance >= 0"
+        msg = (
+            f"coordinate {k} has mean {m[k]}, variance {v[k]}; both must be finite, variance >= 0"
+        )
         raise AnalysisError(msg)
     return Normal(m.copy(), v.copy())
 
@@ -67,10 +69,13 @@ def eigenbasis(law: Any) -> Normal:
 
     Coordinates are ``U^T x`` with ``C = U diag(eigenvalues) U^T``. W2 and KL do not depend on it.
     """
-    m, v, u = (
-        np.asarray(getattr(law, name), dtype=np.float64)
-        for name in ("mean", "eigenvalues", "eigenvectors")
-    )
+
+    def host(name: str) -> Array:
+        value = getattr(law, name)
+        value = value.detach().cpu() if hasattr(value, "detach") else value
+        return np.asarray(value, dtype=np.float64)
+
+    m, v, u = (host(name) for name in ("mean", "eigenvalues", "eigenvectors"))
     return normal(u.T @ m, np.maximum(v, 0.0))
 
 

@@ -58,7 +58,7 @@ class Response:
 
 @dataclass(frozen=True)
 class OutputLaw:
-    """Exact law of a plan's output in the eigenbasis, shapes (K,), and the response it comes from."""
+    """Exact law of a plan's output in the eigenbasis, shapes (K,), and what it is made of."""
 
     mean: Array
     var: Array

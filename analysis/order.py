@@ -25,7 +25,7 @@ TOLERANCE = 0.25
 """A claim p is met if the interval lies above p - 1/4: far from both neighbours at p and p - 1."""
 
 _PAD = 0.05
-_STEADY = 0.12  # slopes this close to each other are taken as converged
+_STEADY = 0.12, 0.04  # slopes this close, absolutely or relatively, are taken as converged
 
 
 @dataclass(frozen=True)
@@ -76,7 +76,7 @@ def _limit(slopes: Sequence[float]) -> float | None:
     if len(slopes) < 2:
         return None
     d1 = slopes[-1] - slopes[-2]
-    if abs(d1) <= _STEADY:
+    if abs(d1) <= max(_STEADY[0], _STEADY[1] * slopes[-1]):
         return slopes[-1] + d1
     if len(slopes) < 3:
         return None

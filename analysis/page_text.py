@@ -139,9 +139,13 @@ def table_html(
 
     The first cell of a row is its heading; ``attributes`` are those of the rows.
     """
-    columns = "".join(f'<th scope="col">{esc(h)}</th>' for h in head)
+    listed = [list(row) for row in rows]
+    kinds = [cell.kind for cell in listed[0]] if listed else [""] * len(head)
+    columns = "".join(
+        f'<th scope="col"{_kind(k)}>{esc(h)}</th>' for h, k in zip(head, kinds, strict=True)
+    )
     lines = []
-    for i, row in enumerate(rows):
+    for i, row in enumerate(listed):
         extra = f" {attributes[i]}" if attributes else ""
         cells = "".join(_cell_html(cell, first=j == 0) for j, cell in enumerate(row))
         lines.append(f"<tr{extra}>{cells}</tr>")
@@ -156,10 +160,13 @@ def table_html(
 
 def _cell_html(cell: Cell, *, first: bool) -> str:
     sort = "" if cell.sort is None else f' data-sort="{esc(cell.sort)}"'
-    kind = f' class="{cell.kind}"' if cell.kind else ""
     if first:
-        return f'<th scope="row"{sort}{kind}>{cell.markup}</th>'
-    return f"<td{sort}{kind}>{cell.markup}</td>"
+        return f'<th scope="row"{sort}>{cell.markup}</th>'
+    return f"<td{sort}{_kind(cell.kind)}>{cell.markup}</td>"
+
+
+def _kind(kind: str) -> str:
+    return f' class="{kind}"' if kind else ""
 
 
 def details_html(summary: str, body: str, *, opened: bool = False, identity: str = "") -> str:

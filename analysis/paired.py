@@ -124,5 +124,5 @@ def observed_order(
 ) -> Observation:
     """Observed order of a deterministic sampler against the exact flow."""
     error = paired_error(sampler, problem, grids, warm=warm)
-    first = 8 * max(1, sampler.multiple)
+    first = (3 if claim >= 6 else 8) * sampler.multiple  # high orders reach rounding at once
     return refine(error, claim=claim, floor=rounding_floor(problem), first=first)

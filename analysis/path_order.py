@@ -5,8 +5,8 @@ with the same path on grids of N and 2N steps, the differences ``X^N - X^{2N}`` 
 law as the errors, and because they are coupled their statistical error is small.
 
 * strong: ``RMS(X^N - X^{2N}) ~ C h^p``
-* weak: ``|E phi(X^N) - E phi(X^{2N})| ~ C h^p`` for the moments phi = x, x^2, x^3 of each
-  coordinate; the error bar is the standard error of the paired difference.
+* weak: ``|E phi(X^N) - E phi(X^{2N})| ~ C h^p`` for the moments phi = x, x^2, by randomised
+  quasi-Monte Carlo; the error bar comes from independent scrambles.
 
 Differences alone would not notice a sampler that converges to the wrong limit; the certificate
 therefore also tests the exact law on Gaussians, where the truth is known.
@@ -17,9 +17,13 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 import torch
+from scipy.fft import idct
+from scipy.special import ndtri
+from scipy.stats import qmc
 from torch import Tensor
 
 from ..solvers.errors import AnalysisError
@@ -39,20 +43,32 @@ CONFIDENCE = 3.0
 class MonteCarloPath:
     """A Brownian path per sample on a finest grid, drawn as one block: for statistics only.
 
-    Faster than :class:`~fokker.solvers.noise.GridPath` by not keying each sample; the whole block is
-    a function of the seed and the batch shape.
+    Faster than :class:`~fokker.solvers.noise.GridPath` by not keying each sample.
+
+    Parameters
+    ----------
+    finest : Grid
+        Grid whose cells are the finest; every other grid is nested in it.
+    increments, areas : Tensor
+        Standard normals, shape (cells, B, *D): the increment of each finest cell and its
+        space-time area (kind ``H``), both normalised.
     """
 
-    def __init__(self, finest: Grid, shape: tuple[int, ...], seed: int) -> None:
+    def __init__(self, finest: Grid, increments: Tensor, areas: Tensor) -> None:
         self._lams = {node.lam: i for i, node in enumerate(finest.nodes)}
         self._times = {node.t: i for i, node in enumerate(finest.nodes)}
-        self._nodes = finest.nodes
+        self._nodes, self._w, self._h = finest.nodes, increments, areas
+        self.sample_ids = list(range(increments.shape[1]))
+
+    @classmethod
+    def random(cls, finest: Grid, shape: tuple[int, ...], seed: int) -> MonteCarloPath:
+        """Independent pseudo-random paths."""
         rng = np.random.default_rng(seed)
-        self._normals = torch.from_numpy(rng.standard_normal((len(finest), *shape)))
-        self.sample_ids = list(range(shape[0]))
+        block = torch.from_numpy(rng.standard_normal((2, len(finest), *shape)))
+        return cls(finest, block[0], block[1])
 
     def draw(self, cell: Noise, like: Tensor) -> Tensor:
-        """Normalised increment over a union of finest cells."""
+        """Normalised increment, or space-time area, over a union of finest cells."""
         index = self._times if cell.clock == "t" else self._lams
         if cell.a not in index or cell.b not in index:
             msg = f"[{cell.a}, {cell.b}] is not a union of cells of the finest grid"
@@ -60,9 +76,15 @@ class MonteCarloPath:
         first, last = index[cell.a], index[cell.b]
         ends = [n.t if cell.clock == "t" else n.lam for n in self._nodes[first : last + 1]]
         measures = [clock_measure(cell.clock, a, b) for a, b in zip(ends, ends[1:], strict=False)]
-        weights = torch.tensor(measures, dtype=torch.float64).div(sum(measures)).sqrt()
-        total = torch.tensordot(weights, self._normals[first:last], dims=1)
-        return total.to(like.dtype)
+        part = torch.tensor(measures, dtype=torch.float64).div(sum(measures))  # cells / whole
+        total = torch.tensordot(part.sqrt(), self._w[first:last], dims=1)
+        if cell.kind == "W":
+            return total.to(like.dtype)
+        # int W ds over cell i is mu_i (B_i + w_i/2 + h_i), B_i the path before it; whole = 1
+        after = 1.0 - torch.cumsum(part, 0) + part / 2  # weight of w_i in the integral of W
+        area = torch.tensordot((after - 0.5) * part.sqrt(), self._w[first:last], dims=1)
+        area = area + torch.tensordot(part**1.5 / 12**0.5, self._h[first:last], dims=1)
+        return (area * 12**0.5).to(like.dtype)
 
 
 @dataclass(frozen=True)
@@ -115,37 +137,72 @@ def fit_order(
     return PathObservation(*record, slope, slope - half, slope + half)
 
 
-def _moments(x: Tensor) -> Tensor:
-    return torch.cat([x, x**2, x**3], dim=1)
+def strong_path_order(
+    sampler: Sampler, problem: FlowProblem, grids: GridMap, *, first: int = 8, levels: int = 6
+) -> PathObservation:
+    """Strong order of a stochastic sampler on one pseudo-random path over nested grids."""
+    x, counts = problem.starts(), [first * 2**k for k in range(levels)]
+    model = problem.model(sampler.prediction)
+    path = MonteCarloPath.random(grids.grid(counts[-1]), tuple(x.shape), seed=problem.seed + 7)
+    runs = [
+        sample(sampler, model, problem.process, grids.grid(n), x, noise=path) for n in counts
+    ]
+    errors, bars = [], []
+    for coarse, fine in pairwise(runs):
+        square = (coarse - fine).square().mean(1)
+        size = rms(coarse - fine)
+        errors.append(size)
+        bars.append(float(square.std()) / math.sqrt(len(square)) / (2 * size) if size else 0.0)
+    return fit_order(counts[:-1], errors, bars)
 
 
-def path_orders(
+def _quasi_random(
+    problem: FlowProblem, finest: Grid, log2_size: int, seed: int
+) -> tuple[Tensor, MonteCarloPath]:
+    """Scrambled Sobol points as (starts, paths), low frequencies of the path first.
+
+    The start is the image of a normal under the exact flow from pure noise, a smooth function of one
+    coordinate; the increments are an orthogonal cosine transform of the other coordinates (a
+    principal-component construction), so that few coordinates carry most of the variance.
+    """
+    cells = len(finest)
+    points = qmc.Sobol(1 + cells, scramble=True, seed=seed).random_base2(log2_size)
+    normals = ndtri(np.clip(points, 1e-15, 1 - 1e-15))
+    begin, _ = problem.ends()
+    pure = torch.from_numpy(normals[:, :1].copy())
+    x = problem.law.flow(pure, (1e-12, 1.0), (begin.alpha, begin.sigma))
+    increments = torch.from_numpy(idct(normals[:, 1:], norm="ortho", axis=1).T[..., None].copy())
+    rng = np.random.default_rng(seed)
+    areas = torch.from_numpy(rng.standard_normal(increments.shape))
+    return x, MonteCarloPath(finest, increments, areas)
+
+
+def weak_path_order(
     sampler: Sampler,
     problem: FlowProblem,
     grids: GridMap,
     *,
     first: int = 8,
-    levels: int = 6,
-) -> tuple[PathObservation, PathObservation]:
-    """(weak, strong) observations of a stochastic sampler on one path over nested grids."""
-    x = problem.starts()
-    model = problem.model(sampler.prediction)
+    levels: int = 5,
+    log2_size: int = 13,
+    replicates: int = 8,
+) -> PathObservation:
+    """Weak order of a stochastic sampler on a one-dimensional nonlinear law.
+
+    Moments x and x^2 over scrambled Sobol points; the error bar comes from independent scrambles.
+    """
+    if problem.law.dim != 1:
+        msg = f"the weak order on a path needs a law of dimension 1, got {problem.law.dim}"
+        raise AnalysisError(msg)
     counts = [first * 2**k for k in range(levels)]
-    path = MonteCarloPath(grids.grid(counts[-1]), tuple(x.shape), seed=problem.seed + 7)
-    weak: list[tuple[float, float]] = []
-    strong: list[tuple[float, float]] = []
-    before: Tensor | None = None
-    for n in counts:
-        now = sample(sampler, model, problem.process, grids.grid(n), x, noise=path)
-        if before is not None:
-            paired = _moments(before) - _moments(now)
-            bar = paired.std(0) / math.sqrt(len(paired))
-            weak.append((float(paired.mean(0).norm()), float(bar.norm())))
-            square = (before - now).square().mean(1)
-            size = rms(before - now)
-            strong.append((size, float(square.std()) / math.sqrt(len(square)) / (2 * size)))
-        before = now
-    return (
-        fit_order(counts[:-1], *map(list, zip(*weak, strict=True))),
-        fit_order(counts[:-1], *map(list, zip(*strong, strict=True))),
-    )
+    model = problem.model(sampler.prediction)
+    table = np.empty((replicates, levels, 2))
+    for r in range(replicates):
+        x, path = _quasi_random(problem, grids.grid(counts[-1]), log2_size, problem.seed + r)
+        for k, n in enumerate(counts):
+            out = sample(sampler, model, problem.process, grids.grid(n), x, noise=path)
+            table[r, k] = float(out.mean()), float(out.square().mean())
+    steps = -np.diff(table, axis=1)
+    bars = steps.std(axis=0, ddof=1) / math.sqrt(replicates)
+    errors = np.linalg.norm(steps.mean(axis=0), axis=1)
+    return fit_order(counts[:-1], errors.tolist(), np.linalg.norm(bars, axis=1).tolist())

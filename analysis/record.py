@@ -166,10 +166,9 @@ def all_claims(certificate: Mapping[str, Any]) -> Iterator[tuple[Mapping[str, An
 
 
 def with_verdict(certificate: Mapping[str, Any], wanted: str) -> list[dict[str, Any]]:
-    """The claims that got one verdict, as rows: sampler, claim, declared, observed, verdict, where.
+    """The claims that got one verdict: the rows of ``unmet`` and ``not_resolved``.
 
-    These are the lists ``unmet`` and ``not_resolved`` of the record; ``where`` names the
-    measurement that decides.
+    ``where`` names the measurement that decides.
     """
     rows = []
     for entry, claim, found in all_claims(certificate):

@@ -5,9 +5,9 @@ a kernel, ``K(lam) = gain(end, lam) sqrt(2 eta) sigma(lam)`` for the SDE
 
     dx = [(dlog alpha/dlam) x - (1+eta) sigma eps] dlam + sqrt(2 eta) sigma dW_lam
 
-and a piecewise simple ``k`` for the plan: a noise of type W with coefficient w in a cell of measure
-mu has the kernel ``w/sqrt(mu)`` per unit of its clock, one of type H ``w (1/2 - u)/sqrt(mu/12)``, u
-the elapsed fraction of the cell. By Ito's isometry
+and a piecewise simple ``k`` for the plan: a noise of type W with coefficient w in a cell of
+measure mu has the kernel ``w/sqrt(mu)`` per unit of its clock, one of type H
+``w (1/2 - u)/sqrt(mu/12)``, u the elapsed fraction of the cell. By Ito's isometry
 
     E|x_plan - x_sde|^2 = (difference of start gains)^2 var + (difference of means)^2
                           + int (K - k sqrt(mu'))^2 dlam,
@@ -20,6 +20,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 
@@ -113,7 +114,7 @@ def _cells(found: Response, process: Process | None) -> list[_Cell]:
         else:
             cell.h = cell.h + coefficient
     out = sorted(merged.values(), key=lambda cell: cell.low)
-    for a, b in zip(out, out[1:], strict=False):
+    for a, b in pairwise(out):
         if b.low < a.high - 1e-12 * max(1.0, abs(a.high)):
             msg = (
                 f"noise cells of clocks {a.noise.clock!r} and {b.noise.clock!r} overlap at lam = "
@@ -160,8 +161,8 @@ def _kernel_gap(
 def _left_out(data: Normal, low: float, high: float, end: Node, eta: float) -> Array:
     """``int_low^high K^2 dlam``: the noise of the SDE on a stretch where the plan draws none.
 
-    With ``q = c^2 + e^{-2 lam}``, ``K^2 = 2 eta alpha_e^2 e^{-2 lam} (q_e/q)^{1+eta}`` integrates to
-    ``alpha_e^2 q_e (q_e/q_high)^eta [1 - (q_high/q_low)^eta]``.
+    With ``q = c^2 + e^{-2 lam}``, ``K^2 = 2 eta alpha_e^2 e^{-2 lam} (q_e/q)^{1+eta}`` integrates
+    to ``alpha_e^2 q_e (q_e/q_high)^eta [1 - (q_high/q_low)^eta]``.
     """
     if eta == 0.0 or not high > low:
         return np.zeros(data.var.shape)

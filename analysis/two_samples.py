@@ -63,10 +63,11 @@ def exact_w2(x: Any, y: Any) -> Any:
 
     as_tensor, a, b = _samples(x, y)
     cost = _distances(a, b).square()
-    weights = [torch.full((len(v),), 1 / len(v), dtype=a.dtype, device=a.device) for v in (a, b)]
+    mass_a, mass_b = (torch.full((len(v),), 1 / len(v)).to(a) for v in (a, b))
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", UserWarning)  # what it warns of is in the log
-        square, log = ot.emd2(*weights, cost, numItermax=100_000_000, log=True)
+        solved: Any = ot.emd2(mass_a, mass_b, cost, numItermax=100_000_000, log=True)
+    square, log = solved
     if log["warning"] is not None:
         msg = f"optimal transport between {len(a)} and {len(b)} points failed: {log['warning']}"
         raise AnalysisError(msg)

@@ -13,7 +13,7 @@ from .process import Array, Process
 
 @dataclass(frozen=True)
 class DiscreteVP(Process):
-    """Variance-preserving process through the N levels of a table: build it with the function below.
+    """Variance-preserving process through the N levels of a table, see the function below.
 
     Level i (0-based) sits at ``t = (i + 1)/N``, and ``t = 0`` is clean data; ``log alpha`` is
     piecewise linear in t (Lu et al. 2022, 2206.00927, appendix D). If the last level has
@@ -77,6 +77,9 @@ class DiscreteVP(Process):
 
     def _dlam_dt(self, t: Array) -> Array:
         return self._f(t) / -np.expm1(2.0 * self._log_alpha(t))
+
+    def _g2(self, t: Array) -> Array:
+        return -2.0 * self._f(t)
 
 
 def from_alphas_cumprod(alphas_cumprod: ArrayLike) -> DiscreteVP:

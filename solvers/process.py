@@ -1,21 +1,21 @@
 """Forward processes, and the one table of conventions.
 
-========  =========================================================================================
+========  =====================================================================================
 symbol    meaning, everywhere in this project
-========  =========================================================================================
+========  =====================================================================================
 ``t``     time of the process: 0 is data, ``t_max`` is noise; a grid lists it in sampling order
-``x``     state, shape ``(B, *D)``, one batch axis; ``x_t = alpha x_0 + sigma eps``, ``eps ~ N(0, I)``
-``alpha`` signal coefficient, ``sigma`` noise coefficient; ``rho = sigma/alpha``, ``nu = alpha/sigma``
+``x``     state, shape ``(B, *D)``, one batch axis; ``x_t = alpha x_0 + sigma eps``, eps ~ N(0, I)
+``alpha`` signal coefficient, ``sigma`` noise coefficient; ``rho = sigma/alpha``, ``nu = 1/rho``
 ``lam``   ``log(alpha/sigma)``: **half** the log signal-to-noise ratio; increases while sampling
 ``h``     ``lam_t - lam_s > 0`` for a step from s to t
 ``D``     data prediction ``E[x_0 | x_t = x]``; noise prediction ``eps = (x - alpha D)/sigma``
 ``score`` ``grad log p_t = -eps/sigma``
-velocity  ``"velocity"`` is ``alpha eps - sigma D``; ``"flow"`` is ``eps - D``: two things, two names
+velocity  ``"velocity"`` is ``alpha eps - sigma D``; ``"flow"`` is ``eps - D``: two things
 ``eta``   tau squared: the SDE ``dx = [(dlog alpha/dlam) x - (1+eta) sigma eps] dlam + sqrt(2 eta)
           sigma dW``; 0 is the probability-flow ODE, 1 the reverse SDE. The noise fraction of
           DDIM and ancestral samplers is another number, ``eta_ddim``; they agree at 0 and 1 only
 ``nfe``   number of model evaluations, counted as distinct (state, time) pairs
-========  =========================================================================================
+========  =====================================================================================
 
 The forward SDE is ``dx = f x dt + g dW`` with ``f = dlog alpha/dt`` and
 ``g^2 = d(sigma^2)/dt - 2 f sigma^2 = -2 sigma^2 dlam/dt``.
@@ -72,10 +72,12 @@ DATA = Node(t=0.0, lam=math.inf, alpha=1.0, sigma=0.0, log_alpha=0.0, log_sigma=
 class Process(ABC):
     """A forward process ``x_t = alpha(t) x_0 + sigma(t) eps`` for t in ``[0, t_max]``.
 
-    A concrete process gives five formulas: ``log_alpha(t)``, ``log_sigma(t)``, ``t_of_lam(lam)``,
-    ``log_alpha_of_lam(lam)`` and the rates ``f(t)``, ``dlam_dt(t)``. Everything else is derived here and
-    is not overridden. Accuracy promised and tested: ``alpha``, ``sigma`` to 1e-12 relative and
-    ``lam`` to ``1e-12 max(1, |lam|)`` for t from 1e-8 up, both ends included.
+    A concrete process gives ``t_max`` and seven formulas: ``log_alpha(t)``, ``log_sigma(t)``,
+    ``t_of_lam(lam)``, ``log_alpha_of_lam(lam)`` and the rates ``f(t)``, ``dlam_dt(t)``, ``g2(t)``.
+    Everything else is derived here and is not overridden. Accuracy promised and tested: ``alpha``,
+    ``sigma`` to 1e-12 relative and ``lam`` to ``1e-12 max(1, |lam|)`` for t from 1e-8 up, both
+    ends included. At an end where sigma or alpha vanishes ``lam`` and a rate may be infinite,
+    never NaN.
 
     All methods take a float or an array of times (float64) and return float64 arrays.
     """
@@ -103,6 +105,9 @@ class Process(ABC):
 
     @abstractmethod
     def _dlam_dt(self, t: Array) -> Array: ...
+
+    @abstractmethod
+    def _g2(self, t: Array) -> Array: ...
 
     @property
     def prior_std(self) -> float:
@@ -165,8 +170,12 @@ class Process(ABC):
             return self._dlam_dt(self._times(t))
 
     def g2(self, t: ArrayLike) -> Array:
-        """Squared diffusion ``g^2 = -2 sigma^2 dlam/dt`` (not g: the classic slip)."""
-        return -2.0 * self.sigma(t) ** 2 * self.dlam_dt(t)
+        """Squared diffusion ``g^2 = -2 sigma^2 dlam/dt`` (not g: the classic slip).
+
+        Each process has its own formula: at ``sigma = 0`` the product is 0 times infinity.
+        """
+        with np.errstate(divide="ignore", invalid="ignore"):
+            return self._g2(self._times(t))
 
     def t_of_lam(self, lam: ArrayLike) -> Array:
         """Inverse of ``lam(t)``; infinite lam maps to the end where it is reached."""
@@ -193,7 +202,10 @@ class Process(ABC):
         """All coefficients at ``lam``; the given lam is kept exactly (no round trip through t)."""
         if lam == math.inf:
             return DATA
-        t, log_alpha = float(self.t_of_lam(lam)), float(self.log_alpha_of_lam(lam))
+        t = float(self.t_of_lam(lam))
+        if lam == -math.inf:  # log sigma is not log alpha - lam there: infinities cancel
+            return self.node(t)
+        log_alpha = float(self.log_alpha_of_lam(lam))
         return _node(t, float(lam), log_alpha, log_alpha - float(lam))
 
 

@@ -140,10 +140,19 @@ def coefficients(
     """
     a, s = _coefficient(alpha, "alpha", x), _coefficient(sigma, "sigma", x)
     if isinstance(s, float) and s == 0.0 and (not zero_sigma or (isinstance(a, float) and a == 0)):
-        why = "this law has no density at" if not zero_sigma else "alpha and sigma cannot both be 0 at"
+        why = (
+            "this law has no density at"
+            if not zero_sigma
+            else "alpha and sigma cannot both be 0 at"
+        )
         msg = f"sigma must be positive, got {s}: {why} (alpha, sigma) = ({alpha}, {s})"
         raise InvalidLawError(msg)
-    if isinstance(s, Tensor) and s.device.type == "cpu" and not zero_sigma and bool((s == 0).any()):
+    if (
+        isinstance(s, Tensor)
+        and s.device.type == "cpu"
+        and not zero_sigma
+        and bool((s == 0).any())
+    ):
         msg = "sigma must be positive, got 0.0 in a row: this law has no density there"
         raise InvalidLawError(msg)
     return a, s

@@ -20,9 +20,7 @@ from ..solvers.errors import InvalidLawError
 _CELL = 2.0**-52
 
 
-def uniforms(
-    n: int, width: int, *, seed: int, label: str, first: int = 0
-) -> NDArray[np.float64]:
+def uniforms(n: int, width: int, *, seed: int, label: str, first: int = 0) -> NDArray[np.float64]:
     """Independent uniforms on the open interval (0, 1) for samples ``first .. first + n - 1``.
 
     Parameters
@@ -54,7 +52,7 @@ def uniforms(
     blocks = math.ceil(width / 4)  # one counter gives four 64-bit words
     bits.advance(first * blocks)
     words = bits.random_raw(n * blocks * 4).reshape(n, blocks * 4)[:, :width]
-    return ((words >> np.uint64(12)) + 0.5) * _CELL
+    return ((words >> np.uint64(12)).astype(np.float64) + 0.5) * _CELL
 
 
 def normals(n: int, width: int, *, seed: int, label: str, first: int = 0) -> NDArray[np.float64]:

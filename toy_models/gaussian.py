@@ -6,7 +6,7 @@ import math
 from collections.abc import Mapping
 from dataclasses import InitVar, dataclass, field
 from types import MappingProxyType
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Self
 
 import torch
 from torch import Tensor
@@ -123,7 +123,7 @@ class Gaussian:
         """Device of the law."""
         return self.mean.device
 
-    def to(self, device: Any = None, dtype: torch.dtype | None = None) -> Gaussian:
+    def to(self, device: Any = None, dtype: torch.dtype | None = None) -> Self:
         """The same law on another device or in another dtype."""
         return moved(self, device, dtype)
 
@@ -140,13 +140,11 @@ class Gaussian:
         a, s = coefficients(alpha, sigma, x)
         v = a * a * self.eigenvalues + s * s
         if isinstance(s, float) and s == 0.0 and not float(v.min()) > 0.0:
-            msg = "sigma must be positive, got 0.0: the covariance is singular, so there is no density"
+            msg = "sigma must be positive, got 0.0: a singular covariance has no density"
             raise InvalidLawError(msg)
         return a, (x - a * self.mean) @ self.eigenvectors, v
 
-    def log_density(
-        self, x: Tensor, alpha: Coefficient = 1.0, sigma: Coefficient = 0.0
-    ) -> Tensor:
+    def log_density(self, x: Tensor, alpha: Coefficient = 1.0, sigma: Coefficient = 0.0) -> Tensor:
         """``log p_t(x)``, (B,)."""
         _, u, v = self._in_basis(x, alpha, sigma)
         return -0.5 * ((u * u / v + v.log()).sum(-1) + self.dim * LOG_2PI)
@@ -161,9 +159,7 @@ class Gaussian:
         a, u, v = self._in_basis(x, alpha, sigma)
         return self.mean + (u * (a * self.eigenvalues / v)) @ self.eigenvectors.mT
 
-    def denoiser_jvp(
-        self, x: Tensor, v: Tensor, alpha: Coefficient, sigma: Coefficient
-    ) -> Tensor:
+    def denoiser_jvp(self, x: Tensor, v: Tensor, alpha: Coefficient, sigma: Coefficient) -> Tensor:
         """``U (alpha c^2/v) U^T v``, (B, d); the same at every x."""
         points(v, self.mean, "v")
         a, _, var = self._in_basis(x, alpha, sigma)

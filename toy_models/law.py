@@ -19,8 +19,9 @@ tensors; all formulas are differentiable in x.
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Mapping
-from typing import Any, Protocol
+from typing import Any, ClassVar, Protocol, Self
 
 import numpy as np
 import torch
@@ -58,19 +59,18 @@ class Denoiser(Protocol):
         """``E[x_0 | x_t = x]``, (B, d)."""
         ...
 
+    def to(self, device: Any = None, dtype: torch.dtype | None = None) -> Self:
+        """The same law elsewhere."""
+        ...
+
 
 class Law(Denoiser, Protocol):
     """An exact law; every class of this room is one."""
 
-    @property
-    def name(self) -> str:
-        """Short name."""
-        ...
-
-    @property
-    def exactness(self) -> Mapping[str, str]:
-        """How exact each quantity is, in a few words each."""
-        ...
+    name: ClassVar[str]
+    """Short name."""
+    exactness: ClassVar[Mapping[str, str]]
+    """How exact each quantity is, in a few words each."""
 
     @property
     def mean(self) -> Tensor:
@@ -83,18 +83,14 @@ class Law(Denoiser, Protocol):
         ...
 
     def sample(self, n: int, *, seed: int, first: int = 0) -> Tensor:
-        """Samples ``first .. first + n - 1`` of a seed, (n, d); each a function of its index only."""
+        """Samples ``first .. first + n - 1``, (n, d), each a function of (seed, index) only."""
         ...
 
-    def log_density(
-        self, x: Tensor, alpha: Coefficient = 1.0, sigma: Coefficient = 0.0
-    ) -> Tensor:
+    def log_density(self, x: Tensor, alpha: Coefficient = 1.0, sigma: Coefficient = 0.0) -> Tensor:
         """``log p_t(x)``, (B,)."""
         ...
 
-    def denoiser_jvp(
-        self, x: Tensor, v: Tensor, alpha: Coefficient, sigma: Coefficient
-    ) -> Tensor:
+    def denoiser_jvp(self, x: Tensor, v: Tensor, alpha: Coefficient, sigma: Coefficient) -> Tensor:
         """Derivative of the denoiser along v, (B, d)."""
         ...
 
@@ -109,18 +105,14 @@ class Law(Denoiser, Protocol):
         """
         ...
 
-    def to(self, device: Any = None, dtype: torch.dtype | None = None) -> Law:
-        """The same law elsewhere."""
-        ...
-
 
 def exact_model(law: Denoiser, process: Process, prediction: str = "data") -> Model:
     """A law seen through a process: the perfect network, ``model(x, t)``.
 
     ``x`` is (B, *D) with ``prod(D) = d`` on the law's device; it is cast to the law's dtype and
     the answer is cast back, so a float32 run of a float64 law shows the rounding of the sampler
-    alone (``law.to(dtype=torch.float32)`` shows the model's too). ``t`` is a float, a scalar tensor or
-    one time for each row, (B,).
+    alone (``law.to(dtype=torch.float32)`` shows the model's too). ``t`` is a float, a scalar
+    tensor or one time for each row, (B,).
 
     At high noise the denoiser, at low noise the score is evaluated, and then converted: each
     prediction is accurate at both ends of the process. Any prediction of
@@ -134,17 +126,20 @@ def exact_model(law: Denoiser, process: Process, prediction: str = "data") -> Mo
         If x does not flatten to (B, d), or t is neither scalar nor (B,).
     """
     conversion(prediction, prediction, process.node(process.t_max))  # refuse unknown names now
+    node = functools.lru_cache(maxsize=4096)(process.node)  # a grid is visited many times
 
     def model(x: Tensor, t: Any) -> Tensor:
         if x.ndim < 2 or x[0:1].numel() not in (0, law.dim):
-            msg = f"x must have shape (B, *D) with {law.dim} numbers a sample, got {tuple(x.shape)}"
+            msg = (
+                f"x must have shape (B, *D) with {law.dim} numbers a sample, got {tuple(x.shape)}"
+            )
             raise ShapeError(msg)
         flat = x.reshape(x.shape[0], law.dim).to(law.dtype)
         times = t.detach().cpu().numpy() if isinstance(t, Tensor) else np.asarray(t)
         if times.ndim == 0:
-            out = _at_node(law, flat, process.node(float(times)), prediction)
+            out = _at_node(law, flat, node(float(times)), prediction)
         elif times.shape == (x.shape[0],):
-            nodes = [process.node(float(s)) for s in times]
+            nodes = [node(float(s)) for s in times]
             out = _at_nodes(law, flat, nodes, prediction)
         else:
             msg = f"t must be a scalar or of shape ({x.shape[0]},), got {times.shape}"
@@ -161,13 +156,15 @@ def _source(prediction: str, node: Node) -> str:
     return "noise" if node.alpha >= node.sigma else "data"
 
 
-def _evaluate(law: Denoiser, x: Tensor, alpha: Coefficient, sigma: Coefficient, kind: str) -> Tensor:
+def _evaluate(
+    law: Denoiser, x: Tensor, alpha: Coefficient, sigma: Coefficient, kind: str
+) -> Tensor:
     if kind == "data":
         return law.denoiser(x, alpha, sigma)
     score = law.score(x, alpha, sigma)
     if kind == "score":
         return score
-    return score * (-sigma if isinstance(sigma, float) else -sigma[:, None])
+    return -score * (sigma[:, None] if isinstance(sigma, Tensor) else sigma)
 
 
 def _at_node(law: Denoiser, x: Tensor, node: Node, prediction: str) -> Tensor:

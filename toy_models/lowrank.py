@@ -1,12 +1,11 @@
-"""Mixtures of low-rank-plus-isotropic Gaussians: exact image-sized models without d x d matrices."""
+"""Mixtures of low-rank-plus-isotropic Gaussians: image-sized, without d x d matrices."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from functools import cached_property
 from types import MappingProxyType
-from typing import Any, ClassVar, NamedTuple, NoReturn
+from typing import Any, ClassVar, NamedTuple, NoReturn, Self
 
 import torch
 from torch import Tensor
@@ -28,8 +27,8 @@ class Parts(NamedTuple):
     noise: Tensor  # sigma^2, () or (B, 1)
     z: Tensor  # Q_k^T (x - alpha mu_k), flattened over components, (B, K r)
     stiff: Tensor  # b + alpha^2 l^2, (K r,) or (B, K r)
-    logits: Tensor  # log of w_k N(x; ...) up to the part common to all k, (B, K)
-    common: Tensor  # that part, (B,)
+    volume: Tensor  # sum log(1 + alpha^2 l^2/b), (K,) or (B, K)
+    logits: Tensor  # log of w_k N(x; ...) up to a part common to all k, (B, K)
 
 
 @dataclass(frozen=True, eq=False)
@@ -46,7 +45,9 @@ class LowRankMixture:
 
     The last line is Woodbury's with its cancellation removed by hand, so D is accurate at both
     ends. The part of ``|x - alpha mu_k|^2/b`` that all components share is left out of the
-    responsibilities, which therefore stay accurate far from the data.
+    responsibilities, which therefore stay accurate far from the data; they carry a rounding of
+    about ``1e-16 |x|^2/b``. The log-density measures its distance to the likeliest component's
+    plane directly and has no such error where one component dominates.
 
     Parameters
     ----------
@@ -57,7 +58,7 @@ class LowRankMixture:
     factors : Tensor
         U, shape (K, d, r) with r <= d.
     noise : float
-        s0, standard deviation of the isotropic part; 0 is allowed and then ``sigma > 0`` is needed.
+        s0, standard deviation of the isotropic part; 0 is allowed and needs ``sigma > 0``.
 
     Raises
     ------
@@ -69,6 +70,7 @@ class LowRankMixture:
     means: Tensor
     factors: Tensor
     noise: float
+    mean: Tensor = field(init=False)
     _q: Tensor = field(init=False, repr=False)  # (d, K r): all Q_k by columns
     _l2: Tensor = field(init=False, repr=False)  # (K r,)
     _shifts: Tensor = field(init=False, repr=False)  # mu_k - mean, (K, d)
@@ -91,9 +93,11 @@ class LowRankMixture:
             msg = f"noise must be finite and not negative, got {self.noise}"
             raise InvalidLawError(msg)
         q, scale, _ = torch.linalg.svd(factors, full_matrices=False)
-        shifts = means - w @ means
-        self.__dict__.update(weights=w, means=means, factors=factors, noise=float(self.noise))
+        mean = w @ means
+        shifts = means - mean
+        self.__dict__.update(weights=w, means=means, factors=factors, mean=mean)
         self.__dict__.update(
+            noise=float(self.noise),
             _q=q.permute(1, 0, 2).reshape(dim, count * rank).contiguous(),
             _l2=scale.square().flatten(),
             _shifts=shifts,
@@ -120,19 +124,14 @@ class LowRankMixture:
     def _shape(self) -> tuple[int, int]:
         return self.factors.shape[0], self.factors.shape[2]
 
-    @cached_property
-    def mean(self) -> Tensor:
-        """Mean, (d,)."""
-        return self.weights @ self.means
-
-    @cached_property
+    @property
     def cov(self) -> Tensor:
         """Covariance as a dense (d, d) matrix: 75 MB in float64 at d = 3072."""
         scaled = self._q * (self.weights.repeat_interleave(self._shape[1]) * self._l2)
         between = (self._shifts * self.weights[:, None]).mT @ self._shifts
         return scaled @ self._q.mT + between + self.noise**2 * torch.eye(self.dim).to(self.means)
 
-    def to(self, device: Any = None, dtype: torch.dtype | None = None) -> LowRankMixture:
+    def to(self, device: Any = None, dtype: torch.dtype | None = None) -> Self:
         """The same law on another device or in another dtype."""
         return moved(self, device, dtype)
 
@@ -161,8 +160,8 @@ class LowRankMixture:
         pull = (z * z * (a2 * self._l2 / stiff)).unflatten(1, self._shape).sum(-1)
         volume = (stiff / b).log().unflatten(-1, self._shape).sum(-1)
         fit = (2.0 * a * (y @ self._shifts.mT) - a2 * self._norms + pull) / b
-        common = -0.5 * (y.square().sum(-1) / b.reshape(-1) + self.dim * b.reshape(-1).log())
-        return Parts(y, a, b, noise, z, stiff, self.weights.log() + 0.5 * (fit - volume), common)
+        logits = self.weights.log() + 0.5 * (fit - volume)
+        return Parts(y, a, b, noise, z, stiff, volume, logits)
 
     def _spread(self, g: Tensor, w: Tensor) -> Tensor:
         """``sum_k g_k Q_k w_k`` of (B, K) and (B, K r)."""
@@ -172,12 +171,16 @@ class LowRankMixture:
         """Probability of each component given ``x_t = x``, (B, K): an exact classifier."""
         return self._parts(x, alpha, sigma).logits.softmax(-1)
 
-    def log_density(
-        self, x: Tensor, alpha: Coefficient = 1.0, sigma: Coefficient = 0.0
-    ) -> Tensor:
+    def log_density(self, x: Tensor, alpha: Coefficient = 1.0, sigma: Coefficient = 0.0) -> Tensor:
         """``log p_t(x)``, (B,)."""
         p = self._parts(x, alpha, sigma)
-        return p.logits.logsumexp(-1) + p.common - 0.5 * self.dim * LOG_2PI
+        best = torch.nn.functional.one_hot(p.logits.argmax(-1), self._shape[0]).to(x)
+        gap = p.y - p.alpha * (best @ self._shifts) - self._spread(best, p.z)
+        along = (p.z.square() / p.stiff).unflatten(1, self._shape).sum(-1)
+        fit = gap.square().sum(-1) / p.b.reshape(-1) + (best * (along + p.volume)).sum(-1)
+        others = (p.logits - p.logits.amax(-1, keepdim=True)).logsumexp(-1)
+        rest = (best * self.weights.log()).sum(-1) + others
+        return rest - 0.5 * (fit + self.dim * (p.b.reshape(-1).log() + LOG_2PI))
 
     def score(self, x: Tensor, alpha: Coefficient, sigma: Coefficient) -> Tensor:
         """``sum g_k s_k``, (B, d)."""
@@ -195,9 +198,7 @@ class LowRankMixture:
         outside = p.y * (p.alpha * (self.noise**2 / p.b))
         return self.mean + outside + ratio * (g @ self._shifts) + inside
 
-    def denoiser_jvp(
-        self, x: Tensor, v: Tensor, alpha: Coefficient, sigma: Coefficient
-    ) -> Tensor:
+    def denoiser_jvp(self, x: Tensor, v: Tensor, alpha: Coefficient, sigma: Coefficient) -> Tensor:
         """``(dD/dx) v``, (B, d)."""
         points(v, self.means, "v")
         p = self._parts(x, alpha, sigma)

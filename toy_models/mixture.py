@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from functools import cached_property
 from types import MappingProxyType
-from typing import Any, ClassVar, NamedTuple, NoReturn
+from typing import Any, ClassVar, NamedTuple, NoReturn, Self
 
 import torch
 from torch import Tensor
@@ -50,7 +49,9 @@ class GaussianMixture:
         (dD/dx) v = sum g_k (alpha C_k (alpha^2 C_k + sigma^2)^{-1} v + D_k (s_k - score).v)
 
     Neither the score nor the denoiser is made from the other, so both ends of the noise are
-    accurate. There is no closed flow map: see ``reference_flow`` or :class:`ProductMixture`.
+    accurate. Responsibilities carry the rounding of ``|x - alpha mu_k|^2/v``, that is 1e-16 times
+    the square of the distance in standard deviations. There is no closed flow map: see
+    ``reference_flow`` or :class:`ProductMixture`.
 
     Parameters
     ----------
@@ -70,6 +71,7 @@ class GaussianMixture:
     weights: Tensor
     means: Tensor
     covs: Tensor
+    mean: Tensor = field(init=False)
     eigenvalues: Tensor = field(init=False)
     _stack: Tensor | None = field(init=False, repr=False)  # (d, K d): all eigenvectors by columns
     _offsets: Tensor = field(init=False, repr=False)  # U_k^T (mu_k - centre), (K, d)
@@ -91,8 +93,10 @@ class GaussianMixture:
         if not bool((values > 0).all()):
             msg = f"covs must be positive definite, got an eigenvalue {float(values.min())}"
             raise InvalidLawError(msg)
-        self.__dict__.update(weights=w, means=means, covs=covs, eigenvalues=values, _stack=stack)
-        shifts = means - self.mean
+        mean = w @ means
+        self.__dict__.update(weights=w, means=means, covs=covs, mean=mean)
+        self.__dict__.update(eigenvalues=values, _stack=stack)
+        shifts = means - mean
         self.__dict__.update(_offsets=shifts if stack is None else self._rotate(shifts))
 
     def _rotate(self, shifts: Tensor) -> Tensor:
@@ -122,24 +126,19 @@ class GaussianMixture:
         """Device of the law."""
         return self.means.device
 
-    @cached_property
-    def mean(self) -> Tensor:
-        """Mean, (d,)."""
-        return self.weights @ self.means
-
-    @cached_property
+    @property
     def cov(self) -> Tensor:
         """Covariance within and between components, (d, d)."""
         u, shifts = self._by_component(), self.means - self.mean
         within = torch.einsum("k,kin,kn,kjn->ij", self.weights, u, self.eigenvalues, u)
         return within + (shifts * self.weights[:, None]).mT @ shifts
 
-    def to(self, device: Any = None, dtype: torch.dtype | None = None) -> GaussianMixture:
+    def to(self, device: Any = None, dtype: torch.dtype | None = None) -> Self:
         """The same law on another device or in another dtype."""
         return moved(self, device, dtype)
 
     def sample(self, n: int, *, seed: int, first: int = 0) -> Tensor:
-        """``mu_k + U_k (c_k z)`` with k drawn from the weights, (n, d); a function of the index."""
+        """``mu_k + U_k (c_k z)``, k from the weights, (n, d); a function of (seed, index) only."""
         which = choose(self.weights, n, seed=seed, first=first)
         z = torch.from_numpy(normals(n, self.dim, seed=seed, label="data", first=first))
         z = z.to(self.means) * self.eigenvalues.sqrt()[which]
@@ -169,9 +168,7 @@ class GaussianMixture:
         """Probability of each component given ``x_t = x``, (B, K): an exact classifier."""
         return self._parts(x, alpha, sigma).logits.softmax(-1)
 
-    def log_density(
-        self, x: Tensor, alpha: Coefficient = 1.0, sigma: Coefficient = 0.0
-    ) -> Tensor:
+    def log_density(self, x: Tensor, alpha: Coefficient = 1.0, sigma: Coefficient = 0.0) -> Tensor:
         """``log p_t(x)``, (B,)."""
         logits = self._parts(x, alpha, sigma).logits
         return logits.logsumexp(-1) - 0.5 * self.dim * LOG_2PI
@@ -187,9 +184,7 @@ class GaussianMixture:
         g = logits.softmax(-1)
         return g @ self.means + self._back(g[..., None] * (a * self.eigenvalues / var) * z)
 
-    def denoiser_jvp(
-        self, x: Tensor, v: Tensor, alpha: Coefficient, sigma: Coefficient
-    ) -> Tensor:
+    def denoiser_jvp(self, x: Tensor, v: Tensor, alpha: Coefficient, sigma: Coefficient) -> Tensor:
         """``(dD/dx) v``, (B, d)."""
         points(v, self.means, "v")
         a, z, var, logits = self._parts(x, alpha, sigma)

@@ -1,12 +1,11 @@
-"""Products of one-dimensional Gaussian mixtures under a rotation: nonlinear, with an exact flow."""
+"""Products of one-dimensional mixtures under a rotation: nonlinear, with an exact flow."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from functools import cached_property
 from types import MappingProxyType
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Self
 
 import torch
 from torch import Tensor
@@ -25,11 +24,11 @@ _Parts = tuple[Coefficient, Tensor, Tensor, Tensor, Tensor]
 class ProductMixture:
     r"""``x_0 = R y`` with independent coordinates ``y_i ~ sum_j w_ij N(m_ij, s_ij^2)``.
 
-    The level-t law keeps the form, with means ``alpha m`` and variances ``alpha^2 s^2 + sigma^2``, and
-    the probability-flow ODE acts on each coordinate of ``R^T x`` alone, keeping its distribution
-    function: ``y_end = F_end^{-1}(F_start(y_start))``. So the flow is exact although the denoiser
-    is not linear: the law on which orders are measured. Logarithms of masses keep the map
-    accurate in tails and in gaps between modes (``quantile.py``).
+    The level-t law keeps the form, with means ``alpha m`` and variances ``alpha^2 s^2 +
+    sigma^2``, and the probability-flow ODE acts on each coordinate of ``R^T x`` alone, keeping its
+    distribution function: ``y_end = F_end^{-1}(F_start(y_start))``. So the flow is exact although
+    the denoiser is not linear: the law on which orders are measured. Logarithms of masses keep
+    the map accurate in tails and in gaps between modes (``quantile.py``).
 
     Parameters
     ----------
@@ -49,6 +48,8 @@ class ProductMixture:
     means: Tensor
     stds: Tensor
     rotation: Tensor | None = None
+    mean: Tensor = field(init=False)
+    _turn: Tensor = field(init=False, repr=False)  # R, never None
     _log_w: Tensor = field(init=False, repr=False)
 
     name: ClassVar[str] = "product of mixtures"
@@ -69,15 +70,19 @@ class ProductMixture:
         stds = parameter(self.stds, "stds", tuple(means.shape)).to(means)
         off = float((w.sum(1, dtype=torch.float64) - 1.0).abs().max())
         if off > (1e-10 if w.dtype == torch.float64 else 1e-6) or not bool((w > 0).all()):
-            msg = f"weights must be positive with rows summing to 1, got row sums {w.sum(1).tolist()}"
+            sums = w.sum(1).tolist()
+            msg = f"weights must be positive with rows summing to 1, got {w.tolist()}, sums {sums}"
             raise InvalidLawError(msg)
         if not bool((stds > 0).all()):
             msg = f"stds must be positive, got {float(stds.min())}"
             raise InvalidLawError(msg)
-        eye = torch.eye(len(means)) if self.rotation is None else self.rotation
-        turn = orthogonal(eye.to(means) if isinstance(eye, Tensor) else eye, "rotation", len(means))
-        new = {"weights": w, "means": means, "stds": stds, "rotation": turn.to(means)}
-        self.__dict__.update(**new, _log_w=w.log())
+        given = (
+            torch.eye(len(means), dtype=means.dtype) if self.rotation is None else self.rotation
+        )
+        turn = orthogonal(given, "rotation", len(means))
+        turn = turn.to(means)
+        self.__dict__.update(weights=w, means=means, stds=stds, rotation=turn)
+        self.__dict__.update(_turn=turn, _log_w=w.log(), mean=turn @ (w * means).sum(1))
 
     @property
     def dim(self) -> int:
@@ -95,23 +100,13 @@ class ProductMixture:
         return self.means.device
 
     @property
-    def turn(self) -> Tensor:
-        """R, never None."""
-        return self.means.new_zeros(()) if self.rotation is None else self.rotation
-
-    @cached_property
-    def mean(self) -> Tensor:
-        """Mean, (d,)."""
-        return self.turn @ (self.weights * self.means).sum(1)
-
-    @cached_property
     def cov(self) -> Tensor:
         """Covariance, (d, d)."""
         centre = (self.weights * self.means).sum(1, keepdim=True)
         var = (self.weights * (self.stds.square() + (self.means - centre).square())).sum(1)
-        return (self.turn * var) @ self.turn.mT
+        return (self._turn * var) @ self._turn.mT
 
-    def to(self, device: Any = None, dtype: torch.dtype | None = None) -> ProductMixture:
+    def to(self, device: Any = None, dtype: torch.dtype | None = None) -> Self:
         """The same law on another device or in another dtype."""
         return moved(self, device, dtype)
 
@@ -123,46 +118,42 @@ class ProductMixture:
         which = (u[..., None] > edges).sum(-1).to(self.device)
         row = torch.arange(self.dim, device=self.device)
         y = self.means[row, which] + self.stds[row, which] * z.to(self.means)
-        return y @ self.turn.mT
+        return y @ self._turn.mT
 
     def _parts(self, x: Tensor, alpha: Coefficient, sigma: Coefficient) -> _Parts:
         """``alpha, r = y - alpha m, var`` (B, d, J), responsibilities and log p of coordinates."""
-        checked_points(x, self.turn)
+        checked_points(x, self._turn)
         a, s = coefficients(alpha, sigma, x)
         a, s = deeper(a), deeper(s)
         var = (a * self.stds).square() + s * s
-        r = (x @ self.turn)[..., None] - a * self.means
+        r = (x @ self._turn)[..., None] - a * self.means
         logits = self._log_w - 0.5 * (r * r / var + var.log())
         return a, r, var, logits.softmax(-1), logits.logsumexp(-1)
 
-    def log_density(
-        self, x: Tensor, alpha: Coefficient = 1.0, sigma: Coefficient = 0.0
-    ) -> Tensor:
+    def log_density(self, x: Tensor, alpha: Coefficient = 1.0, sigma: Coefficient = 0.0) -> Tensor:
         """``log p_t(x)``, (B,)."""
         return self._parts(x, alpha, sigma)[-1].sum(-1) - 0.5 * self.dim * LOG_2PI
 
     def score(self, x: Tensor, alpha: Coefficient, sigma: Coefficient) -> Tensor:
         """``R`` times the scores of the coordinates, (B, d)."""
         _, r, var, g, _ = self._parts(x, alpha, sigma)
-        return -(g * r / var).sum(-1) @ self.turn.mT
+        return -(g * r / var).sum(-1) @ self._turn.mT
 
     def denoiser(self, x: Tensor, alpha: Coefficient, sigma: Coefficient) -> Tensor:
         """``R`` times the denoisers of the coordinates, (B, d)."""
         a, r, var, g, _ = self._parts(x, alpha, sigma)
-        return (g * (self.means + a * self.stds.square() / var * r)).sum(-1) @ self.turn.mT
+        return (g * (self.means + a * self.stds.square() / var * r)).sum(-1) @ self._turn.mT
 
-    def denoiser_jvp(
-        self, x: Tensor, v: Tensor, alpha: Coefficient, sigma: Coefficient
-    ) -> Tensor:
+    def denoiser_jvp(self, x: Tensor, v: Tensor, alpha: Coefficient, sigma: Coefficient) -> Tensor:
         """``(dD/dx) v``, (B, d): diagonal in the rotated coordinates."""
-        checked_points(v, self.turn, "v")
+        checked_points(v, self._turn, "v")
         a, r, var, g, _ = self._parts(x, alpha, sigma)
         gain = a * self.stds.square() / var
         slope = -r / var
         slope = slope - (g * slope).sum(-1, keepdim=True)
         centre = (g * self.means).sum(-1, keepdim=True)
         rate = (g * (gain + (self.means - centre + gain * r) * slope)).sum(-1)
-        return (v @ self.turn * rate) @ self.turn.mT
+        return (v @ self._turn * rate) @ self._turn.mT
 
     def hessian(self, x: Tensor, alpha: Coefficient, sigma: Coefficient) -> Tensor:
         """Second derivatives of ``log p_t``, (B, d, d)."""
@@ -170,7 +161,7 @@ class ProductMixture:
         s = -r / var
         s = s - (g * s).sum(-1, keepdim=True)
         rate = (g * (s * s - 1.0 / var)).sum(-1)
-        return (self.turn * rate[:, None, :]) @ self.turn.mT
+        return (self._turn * rate[:, None, :]) @ self._turn.mT
 
     def _components(self, alpha: float, sigma: float) -> Components:
         width = ((alpha * self.stds).square() + sigma**2).sqrt()
@@ -187,5 +178,5 @@ class ProductMixture:
         noise = sigma * (g * r / var).sum(-1)
         first, last = self._components(alpha, sigma), self._components(alpha_end, sigma_end)
         guess = (alpha_end * data + sigma_end * noise).detach()
-        y: Tensor = QuantileMap.apply(x @ self.turn, guess, first, last)  # pyright: ignore
-        return y @ self.turn.mT
+        y: Tensor = QuantileMap.apply(x @ self._turn, guess, first, last)  # pyright: ignore
+        return y @ self._turn.mT

@@ -6,11 +6,11 @@ gap between modes, where F is flat. But for any split of the components into lef
 
     G(y) = sum_right w_j Phi(z_j) - sum_left w_j Phi(-z_j),      z_j = (y - alpha m_j)/s_j
 
-differs from F by the constant ``sum_left w_j``, so it is kept too. Splitting at y_start (a component
-is left if its centre is) makes every term at most w_j/2: all-right is the distribution function,
-all-left minus the survival function, and in a gap both sums are tails. Sums are held as logarithms,
-so relative accuracy survives any depth; G_end(y) = G_start is solved as an equality of
-logarithms by Newton's method, kept inside a bracket.
+differs from F by the constant ``sum_left w_j``, so it is kept too. Splitting at y_start (a
+component is left if its centre is) makes every term at most w_j/2: all-right is the distribution
+function, all-left minus the survival function, and in a gap both sums are tails. Sums are held as
+logarithms, so relative accuracy survives any depth; G_end(y) = G_start is solved as an equality
+of logarithms by Newton's method, kept inside a bracket.
 """
 
 from __future__ import annotations
@@ -129,7 +129,7 @@ def transport(start: Components, y: Tensor, end: Components, guess: Tensor) -> T
 
 
 class QuantileMap(torch.autograd.Function):
-    """:func:`transport` with the derivative ``dy_end/dy_start = f_start(y_start)/f_end(y_end)``."""
+    """:func:`transport` with its derivative, ``f_start(y_start)/f_end(y_end)``."""
 
     @staticmethod
     def forward(ctx: Any, y: Tensor, guess: Tensor, start: Components, end: Components) -> Tensor:

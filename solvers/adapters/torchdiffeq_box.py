@@ -102,12 +102,13 @@ class TorchdiffeqRK:
         field = ReverseField(model, process, grid, self.clock, x)
 
         def advance(field: ReverseField, x: Tensor) -> Tensor:
+            nodes = torch.tensor(field.s, dtype=torch.float64, device=x.device)
             if tol is not None:
-                options: dict[str, Any] = {"max_num_steps": MAX_STEPS}
+                options: dict[str, Any] = {"step_t": nodes[-1:], "max_num_steps": MAX_STEPS}
                 return _odeint(field, x, self.method, check_tol(tol), options)
             span = field.s[-1] - field.s[0]
             options = {
-                "step_t": torch.tensor(field.s[1:], dtype=torch.float64, device=x.device),
+                "step_t": nodes[1:],
                 "first_step": 2 * span,  # cut to the next node by step_t
                 "max_step": 2 * span,
                 "ifactor": 1e15,  # a short interval must not hold the next one back
