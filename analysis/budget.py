@@ -12,12 +12,12 @@ from collections.abc import Sequence
 from functools import cache
 from typing import Any
 
-import torch
 from torch import Tensor
 
+from ..solvers.errors import NonFiniteError
 from ..solvers.grids import Grid, GridMap
-from ..solvers.process import Node
 from ..solvers.registry import Sampler
+from ..toy_models.gaussian import Gaussian
 from ..toy_models.law import exact_model
 from ..toy_models.problems import Problem
 from .distances import diagonal_w2
@@ -99,7 +99,7 @@ def budget_errors(
     """Rows ``{nfe, steps, measure, value}`` for every budget that allows at least one step."""
     if sampler.nfe(1) == 0:  # it chooses its own evaluations: a budget means nothing
         return []
-    gaussian = hasattr(p.law, "eigenvalues") and sampler.kind == "plan"
+    gaussian = isinstance(p.law, Gaussian) and sampler.kind == "plan"
     path: _FinePath | None = None
     rows, seen = [], set()
     for nfe in budgets:
@@ -110,22 +110,18 @@ def budget_errors(
             continue
         seen.add(steps)
         grid = grids.grid(steps)
-        if gaussian:
-            measure, value = "W2", _gaussian(sampler, p, grid, grids)
-        elif not sampler.stochastic:
-            measure, value = "paired", _paired(sampler, p, grid, grids)
-        elif sampler.strong is None or p.law.dim > 8:
+        measure = "W2" if gaussian else "path" if sampler.stochastic else "paired"
+        if measure == "path" and (sampler.strong is None or p.law.dim > 8):
             break  # no path to compare on, or too long a fine solution
-        else:
-            path = path or _FinePath(sampler, p, grids)
-            measure, value = "path", path.error(grid)
+        try:
+            if gaussian:
+                value = _gaussian(sampler, p, grid, grids)
+            elif not sampler.stochastic:
+                value = _paired(sampler, p, grid, grids)
+            else:
+                path = path or _FinePath(sampler, p, grids)
+                value = path.error(grid)
+        except NonFiniteError:
+            value = None  # it diverged at this number of steps; the table says so
         rows.append({"nfe": nfe, "steps": steps, "measure": measure, "value": value})
     return rows
-
-
-def last_node(grids: GridMap) -> Node:
-    """Node at the end of a family of grids."""
-    return grids.process.node_at_lam(grids.lam_of_u(1.0))
-
-
-torch.set_num_threads(1)

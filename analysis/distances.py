@@ -157,17 +157,23 @@ class _Bures(torch.autograd.Function):
 
 
 def _matrix_roots(c: Tensor) -> tuple[Tensor, Tensor]:
-    """Symmetric root of a positive semidefinite matrix, and the pseudo-inverse of that root."""
+    """Symmetric root of a positive semidefinite matrix, and the pseudo-inverse of that root.
+
+    Eigenvalues within rounding of 0 are 0: their roots would be noise of size 1e-8.
+    """
     values, vectors = torch.linalg.eigh(c)
-    root = values.clamp(min=0.0).sqrt()
-    inverse = torch.where(root > 1e-12 * root[-1], 1 / root, torch.zeros_like(root))
+    floor = 4 * len(values) * torch.finfo(values.dtype).eps * values[-1]
+    root = torch.where(values > floor, values, torch.zeros_like(values)).sqrt()
+    inverse = torch.where(root > 0, 1 / root, torch.zeros_like(root))
     return (vectors * root) @ vectors.T, (vectors * inverse) @ vectors.T
 
 
 def gaussian_w2(mean_a: Any, cov_a: Any, mean_b: Any, cov_b: Any) -> Any:
     """W2 of two Gaussians: ``W2^2 = |m_a - m_b|^2 + Bures(A, B)^2`` (Olkin & Pukelsheim 1982).
 
-    Means (d,), covariances (d, d), singular ones included. Accurate to rounding at A = B.
+    Means (d,), covariances (d, d), singular ones included. Accurate to rounding at A = B. A dense
+    matrix holds variances down to about 4 d 2e-16 of its largest; smaller ones count as 0 here,
+    use :func:`diagonal_w2` for them.
 
     Raises
     ------

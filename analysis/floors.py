@@ -10,11 +10,11 @@ from __future__ import annotations
 import numpy as np
 import torch
 
+from ..solvers.grids import uniform_lam
 from ..solvers.model import conversion
 from ..solvers.noise import CellNoise
 from ..solvers.plan import Eval, Noise, interpret
 from ..solvers.registry import Sampler
-from ..solvers.grids import uniform_lam
 from .paired import FlowProblem, rms, sample
 
 STEPS = 100

@@ -272,9 +272,8 @@ def error_split(
     (*discretisation*). ``eta`` names the exact process that the plan approximates.
     """
     begin, end = start_node(plan), end_node(plan)
-    start = marginal(data, begin) if start is None else start
     stopped = marginal(data, end)
-    moved = exact_law(data, start, begin, end, eta)
+    moved = stopped if start is None else exact_law(data, start, begin, end, eta)
     law = output_law(plan, data, start, history_eta=eta)
     out = Normal(law.mean, law.var)
     pairs = [(data, out), (stopped, moved), (data, stopped), (moved, out)]

@@ -18,10 +18,11 @@ import numpy as np
 import torch
 
 from ..solvers import schedules
-from ..solvers.errors import FokkerError
+from ..solvers.errors import AnalysisError, FokkerError
 from ..solvers.grids import GridMap, karras, power_t, uniform_lam, wavy_lam
 from ..solvers.process import Process
 from ..solvers.registry import Sampler
+from ..toy_models.gaussian import Gaussian
 from ..toy_models.problems import Problem, problem
 from .budget import budget_errors
 from .floors import rounding_floors
@@ -30,7 +31,7 @@ from .law import error_split, weak_error
 from .order import Observation, refine
 from .paired import FlowProblem, observed_order
 from .path_order import PathObservation, strong_path_order, weak_path_order
-from .stability import real_interval
+from .stability import STEP, real_interval
 from .strong import strong_error
 
 ORDER_LAM = (-1.5, 1.5)
@@ -88,10 +89,7 @@ def _row(
         "claim": claim, "declared": declared, "problem": law, "process": "VPLinear", "grid": grid,
         "warm": warm, "steps": list(found["steps"]), "errors": list(found["errors"]),
         "bars": list(found["bars"]) if "bars" in found else None,
-        "slopes": [
-            math.log2(a / b) if a > 0 and b > 0 else None
-            for a, b in zip(found["errors"], found["errors"][1:], strict=False)
-        ],
+        "slopes": list(found.get("slopes", ())),
         "order": found["order"], "low": found["low"], "high": found["high"],
         "exact": bool(getattr(observation, "exact", False)),
         "verdict": observation.verdict(declared), "seconds": round(seconds, 3),
@@ -234,7 +232,7 @@ def splits(sampler: Sampler, settings: Settings) -> tuple[list[dict], list[dict]
         return split, zero
     for name in settings.problems:
         p = problem(name)
-        if not hasattr(p.law, "eigenvalues"):
+        if not isinstance(p.law, Gaussian):
             continue
         data = eigenbasis(p.law)
         for g in error_grids(p)[:1]:
@@ -255,6 +253,17 @@ def splits(sampler: Sampler, settings: Settings) -> tuple[list[dict], list[dict]
                         "value_with": value,
                     })  # fmt: skip
     return split, zero
+
+
+def stability(sampler: Sampler) -> dict[str, Any] | None:
+    """The real interval of a plan in clock lam, where every sampler has a constant recurrence."""
+    if sampler.kind != "plan":
+        return None
+    try:
+        low, note = real_interval(sampler), f"y' = z y in lam, h = {STEP:g}"
+    except AnalysisError as error:
+        low, note = None, str(error)
+    return {"clock": "lam", "low": low, "high": 0.0, "note": note}
 
 
 def measure(sampler: Sampler, settings: Settings) -> dict[str, Any]:
@@ -278,7 +287,7 @@ def measure(sampler: Sampler, settings: Settings) -> dict[str, Any]:
         record["errors"] = errors(sampler, settings)
         record["split"], record["to_zero"] = splits(sampler, settings)
         record["floors"] = rounding_floors(sampler, order_problem("gaussian"))
-        record["stability"] = real_interval(sampler)
+        record["stability"] = stability(sampler)
     except FokkerError as error:
         record["failure"] = f"{type(error).__name__}: {error}"
     record["seconds"] = round(time.perf_counter() - begin, 2)

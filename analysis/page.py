@@ -7,33 +7,27 @@ import io
 from collections.abc import Mapping
 from typing import Any
 
+from .page_errors import accuracy_html, split_html, to_zero_html
 from .page_sheets import sheets_html
 from .page_style import SCRIPT, STYLE
-from .page_tables import (
-    accuracy_html,
-    split_html,
-    summary_html,
-    to_zero_html,
-    verdict_table,
-)
+from .page_tables import name_html, summary_html, verdict_table
 from .page_text import SYMBOL, Cell, esc, slug, table_html, text_cell
-from .record import check, declared, plain, tally
+from .record import check, declared, plain, tally, verdict
 
 # The page may load nothing from anywhere: the browser enforces what we promise.
 _POLICY = "default-src 'none'; style-src 'unsafe-inline'; script-src 'unsafe-inline'"
 
-_LIMITS = """
-<aside id="limits"><h2>What this does not certify</h2>
-<p>The models here are exact: their scores, laws and flows are known in closed form or to ten
-digits. So the certificate says how well each sampler solves the equation that it is given, and
-nothing else. It says nothing about the error of a trained network, which is often larger than all
-that is measured here; about how good or how diverse the samples of a particular model are; about
-guidance, thresholding, conditioning or distilled networks; about problems, processes, grids and
-options other than those listed; or about seconds: work is counted in evaluations of the model. An
-order is a statement about small steps: at 5 to 20 evaluations look at the errors, and expect the
-best sampler to differ from problem to problem. <em>Not resolved</em> means that the measurements
-do not decide; it is never counted as a pass.</p></aside>
-"""
+_LIMITS = (
+    "The models here are exact: their scores, laws and flows are known in closed form or to ten "
+    "digits. So the certificate says how well each sampler solves the equation that it is given, "
+    "and nothing else. It says nothing about the error of a trained network, which is often more "
+    "than all that is measured here; about how good or how diverse the samples of a particular "
+    "model are; about guidance, thresholding, conditioning or distilled networks; about problems, "
+    "processes, grids and options other than those listed; or about seconds: work is counted in "
+    "evaluations of the model. An order is a statement about small steps: at 5 to 20 evaluations "
+    "look at the errors, and expect the best sampler to differ from problem to problem. 'Not "
+    "resolved' means that the measurements do not decide; it is never counted as a pass."
+)
 
 _READING = """
 <dl class="facts">
@@ -74,7 +68,7 @@ def render(certificate: Mapping[str, Any]) -> str:
     zoo = _filters_html(entries) + summary_html(entries)
     parts = [
         _head_html(data),
-        _LIMITS,
+        _limits_html(data),
         _answers_html(data),
         _section("zoo", "All samplers", zoo),
         _section("reading", "How to read it", _READING + _problems_html(data)),
@@ -184,15 +178,22 @@ def _provenance_html(data: Mapping[str, Any]) -> str:
     return f'<dl class="facts">{rows}</dl>'
 
 
+def _limits_html(data: Mapping[str, Any]) -> str:
+    """The paragraph of the record, or our own."""
+    text = esc(data.get("not_certified") or _LIMITS)
+    return f'<aside id="limits"><h2>What this does not certify</h2><p>{text}</p></aside>'
+
+
 def _answers_html(data: Mapping[str, Any]) -> str:
     """What stands against the samplers: claims not met, not resolved, samplers that failed."""
-    failed = [[Cell(f"<code>{esc(e['name'])}</code>"), text_cell(e["failure"])]
-              for e in data["samplers"] if e.get("failure")]  # fmt: skip
+    failed = [
+        [Cell(name_html(e["name"]), e["name"]), text_cell(e["failure"])]
+        for e in data["samplers"]
+        if e.get("failure")
+    ]
+    head = ("Sampler", "What happened")
     parts = [verdict_table(data, "not met")]
-    if failed:
-        parts.append(
-            table_html(("Sampler", "What happened"), failed, caption="Samplers that failed")
-        )
+    parts += [table_html(head, failed, caption="Samplers that failed")] if failed else []
     parts.append(verdict_table(data, "not resolved"))
     body = "".join(parts) or "<p>None: every claim is met.</p>"
     return _section("answers", "Claims not met, or not resolved", body)
@@ -230,7 +231,7 @@ def to_csv(certificate: Mapping[str, Any]) -> str:
     """The measured orders as CSV: one row for each sampler, claim, problem, process and grid.
 
     Numbers have all of their digits; a missing one is an empty field. A claim that was never
-    measured, and a sampler that failed, still has its row.
+    measured and a sampler that failed have a row too, without a measurement.
 
     Raises
     ------
@@ -238,21 +239,24 @@ def to_csv(certificate: Mapping[str, Any]) -> str:
         If the record is not of schema 1.
     """
     out = io.StringIO()
-    writer = csv.DictWriter(out, CSV_HEAD, lineterminator="\n")
+    writer: csv.DictWriter[str] = csv.DictWriter(out, CSV_HEAD, lineterminator="\n")
     writer.writeheader()
     for entry in check(plain(certificate))["samplers"]:
-        claims = entry["claims"]
-        fixed = {"sampler": entry["name"], "published_order": claims.get("published_order")}
-        fixed |= {k: entry.get(k) for k in ("family", "kind", "nfe_per_step")}
-        rows = entry.get("orders") or []
-        for claim in declared(entry):
-            if claim not in {r["claim"] for r in rows}:
-                missing = {"claim": claim, "declared": claims[claim], "verdict": "not resolved"}
-                writer.writerow(fixed | missing)
-        for row in rows:
-            kept = {k: row.get(k) for k in CSV_HEAD if k in row}
-            ends = {"first_steps": row["steps"][:1], "last_steps": row["steps"][-1:]}
-            ends |= {"last_error": row["errors"][-1:]}
-            last = {k: v[0] for k, v in ends.items() if v}
-            writer.writerow(fixed | kept | {"observed": row.get("order")} | last)
+        writer.writerows(_csv_rows(entry))
     return out.getvalue()
+
+
+def _csv_rows(entry: Mapping[str, Any]) -> list[dict[str, Any]]:
+    claims, measured = declared(entry), entry.get("orders") or []
+    fixed = {"sampler": entry["name"], "published_order": entry["claims"].get("published_order")}
+    fixed |= {k: entry.get(k) for k in ("family", "kind", "nfe_per_step")}
+    rows = []
+    for row in measured:
+        kept = {k: row[k] for k in CSV_HEAD if k in row} | {"observed": row.get("order")}
+        ends = {"first_steps": row["steps"][:1], "last_steps": row["steps"][-1:]}
+        ends |= {"last_error": row["errors"][-1:]}
+        rows.append(fixed | kept | {k: v[0] for k, v in ends.items() if v})
+    for claim in [c for c in claims if c not in {row["claim"] for row in measured}]:
+        word = "failed" if entry.get("failure") else verdict(entry, claim)
+        rows.append(fixed | {"claim": claim, "declared": claims[claim], "verdict": word})
+    return rows or [fixed | {"verdict": "failed" if entry.get("failure") else "no claim"}]

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from .page_text import claimed, esc, power, sci
+from .record import finite
 
 CURVES = 6  # curves in one panel, each with a colour and a marker of its own
 _LEFT, _RIGHT, _TOP, _BOTTOM = 40.0, 12.0, 10.0, 24.0
@@ -54,7 +55,7 @@ class Axes:
 
 def decades(values: Sequence[Any], *, top: int = 12, span: int = 18) -> tuple[int, int]:
     """Whole decades around the positive finite values, at least one, at most ``span``."""
-    logs = [math.log10(v) for v in values if v is not None and math.isfinite(v) and v > 0]
+    logs = [math.log10(v) for v in map(finite, values) if v is not None and v > 0]
     if not logs:
         return -1, 0
     high = min(top, math.ceil(max(logs) + 1e-9))
@@ -110,8 +111,13 @@ def swatch_html(k: int) -> str:
 
 
 def used_points(row: dict[str, Any]) -> int:
-    """How many of the first points decided the order: one more than there are slopes."""
-    return len(row["slopes"]) + 1 if row["slopes"] else 0
+    """How many of the first points decided the order: one more than there are slopes.
+
+    A fitted order without slopes is one through all points.
+    """
+    if row["slopes"]:
+        return len(row["slopes"]) + 1
+    return len(row["steps"]) if finite(row.get("order")) is not None else 0
 
 
 def order_panel(row: dict[str, Any]) -> str:
@@ -140,12 +146,12 @@ def order_panel(row: dict[str, Any]) -> str:
 
 def _points(steps: Sequence[float], errors: Sequence[Any]) -> list[tuple[float, float]]:
     pairs = zip(steps, errors, strict=False)
-    return [(n, e) for n, e in pairs if e is not None and math.isfinite(e) and n > 0]
+    return [(n, e) for n, e in pairs if finite(e) is not None and n > 0]
 
 
 def _bars(row: dict[str, Any]) -> list[tuple[float, float, float]]:
     triples = zip(row["steps"], row["errors"], row.get("bars") or (), strict=False)
-    found = [(n, e, b) for n, e, b in triples if e is not None and b]
+    found = [(n, e, b) for n, e, b in triples if finite(e) and finite(b)]
     return [(n, max(e - b, 1e-3 * e), e + b) for n, e, b in found if e > 0]
 
 
@@ -163,16 +169,16 @@ def _window(axes: Axes, used: Sequence[tuple[float, float]]) -> str:
 
 
 def _reference(axes: Axes, used: Sequence[tuple[float, float]], slope: float) -> str:
-    """The declared slope through the last used point, a little aside."""
+    """The declared slope, ten units under the last used point; its name in the empty corner."""
     if not slope or len(used) < 2 or used[-1][1] <= 0:
         return ""
+    low, high = axes.y
     end, error = used[-1]
-    error *= 0.4
-    high, first = 10.0 ** axes.y[1], used[0][0]
-    begin = max(first, end * (error / high) ** (1 / slope))  # not above the figure
+    error = max(error * 10.0 ** (-10.0 * (high - low) / axes.depth), 10.0**low)
+    begin = max(used[0][0], end * (error / 10.0**high) ** (1 / slope))  # not above the figure
     points = [(begin, error * (end / begin) ** slope), (end, error)]
-    x, y = axes.px(begin), axes.py(points[0][1])
-    text = f'<text class="slope" x="{x - 2:.1f}" y="{y + 13:.1f}">slope {claimed(slope)}</text>'
+    place = f'x="{_LEFT + 7:g}" y="{axes.height - _BOTTOM - 7:g}"'
+    text = f'<text class="slope" {place}>slope {claimed(slope)}</text>'
     return line(axes, points, "ref") + text
 
 

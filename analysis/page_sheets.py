@@ -6,11 +6,12 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from .page_plots import order_panel
-from .page_tables import observed_html, standing
+from .page_tables import observed_html, stable_text, standing
 from .page_text import (
-    CLAIM_WORDS,
     chip_html,
+    claim_text,
     claimed,
+    code_html,
     details_html,
     esc,
     number,
@@ -31,11 +32,10 @@ def sheets_html(entries: Sequence[Entry]) -> str:
 def _sheet_html(entry: Entry) -> str:
     state = standing(entry)
     chips = " ".join(
-        chip_html(verdict(entry, c), f"{CLAIM_WORDS[c]} {claimed(v)}")
-        for c, v in declared(entry).items()
+        chip_html(verdict(entry, c), claim_text(c, v)) for c, v in declared(entry).items()
     )
     family = f'<span class="family">{esc(entry.get("family") or "")}</span>'
-    summary = f"<code>{esc(entry['name'])}</code> {family} {chips}"
+    summary = f"{code_html(entry['name'])} {family} {chips}"
     if state == "failed":
         summary += f" {chip_html('failed')}"
     body = _about_html(entry) + _panels_html(entry)
@@ -56,9 +56,8 @@ def _facts(entry: Entry) -> list[tuple[str, str]]:
     stability, floors = entry.get("stability") or {}, entry.get("floors") or {}
     published = (entry.get("claims") or {}).get("published_order")
     nfe = entry.get("nfe_per_step")
-    ends = [stability.get("low"), stability.get("high")]
-    stable = " to ".join(number(e) for e in ends) if None not in ends else ""
-    clock = f" in {stability['clock']}" if stability.get("clock") else ""
+    stable = stable_text(stability)
+    clock = f" in {stability['clock']}" if stable and stability.get("clock") else ""
     note = f"; {stability['note']}" if stability.get("note") else ""
     floor = ", ".join(f"{sci(v)} in {k}" for k, v in floors.items() if v is not None)
     return [
@@ -79,17 +78,15 @@ def _panels_html(entry: Entry) -> str:
         return ""
     return (
         '<div class="panels">' + figures + "</div>"
-        '<p class="key">Filled points lie in the window (shaded) that decides the order; '
-        "the dashed line has the declared slope.</p>"
+        '<p class="key">Error against number of steps. Filled points lie in the window (shaded) '
+        "that decides the order; the dashed line has the declared slope.</p>"
     )
 
 
 def _figure_html(row: Mapping[str, Any]) -> str:
-    start = {True: "warm", False: "cold"}.get(row.get("warm"), "")  # type: ignore[arg-type]
-    where = ", ".join(filter(None, (row["process"], row["grid"], start)))
+    where = f"{row['process']}, {row['grid']}"
     picture = order_panel(dict(row)) or '<p class="none">no finite error</p>'
-    words = CLAIM_WORDS.get(row["claim"], row["claim"])
-    chip = chip_html(row["verdict"], f"{words} {claimed(row.get('declared'))}")
+    chip = chip_html(row["verdict"], claim_text(row["claim"], row.get("declared")))
     return (
         f"<figure>{picture}<figcaption>{chip} {observed_html(row)}"
         f"<br><b>{esc(row['problem'])}</b> {esc(where)}</figcaption></figure>"

@@ -85,7 +85,9 @@ white-space:nowrap;border:1px solid transparent}
 details{margin:.5rem 0;border:1px solid var(--line);border-radius:6px;background:var(--card)}
 details>summary{padding:.6rem .9rem;cursor:pointer;font:.92rem/1.7 var(--ui)}
 details[open]>summary{border-bottom:1px solid var(--line)}
-details>:not(summary){margin-left:.9rem;margin-right:.9rem}
+.body .facts{display:grid;grid-template-columns:repeat(auto-fit,minmax(min(100%,24rem),1fr));
+column-gap:2.5rem}
+.body{padding:.2rem .9rem .6rem}
 summary code{font-weight:600;font-size:.95em}
 .measure::before,.family::before{content:"\\00b7";margin:0 .45em}
 .family{margin-right:.6em}
@@ -99,7 +101,7 @@ figcaption{font:.8rem/1.55 var(--ui)}
 font:.8rem/1.6 var(--ui)}
 .swatch{width:22px;height:12px;margin-right:.35rem;vertical-align:-1px}
 svg.defs{position:absolute;width:0;height:0}
-svg text{font:10px var(--ui);fill:var(--soft)}
+.tx,.ty,.slope{font:10px var(--ui);fill:var(--soft)}
 .ty{text-anchor:end}.tx{text-anchor:middle}
 .grid{stroke:var(--line);stroke-width:.7}
 .axis,.tick{stroke:var(--soft);stroke-width:.8;fill:none}
@@ -128,7 +130,7 @@ output{color:var(--soft)}
 header{padding-top:2.2rem;grid-template-columns:minmax(0,1fr)}
 aside{padding:.9rem 1rem}
 h2{margin-top:3rem}.facts>div{grid-template-columns:1fr;gap:0;padding:.3rem 0}
-th,td{padding:.4rem .6rem}tbody th{max-width:10.5rem;white-space:normal;overflow-wrap:anywhere}
+th,td{padding:.4rem .6rem}tbody th{max-width:9rem;white-space:normal;overflow-wrap:break-word}
 .panels{grid-template-columns:repeat(auto-fill,minmax(min(100%,9.5rem),1fr))}
 .panels.wide{grid-template-columns:1fr}form label{display:block}
 input[type=search],select{width:100%}}

@@ -1,23 +1,19 @@
-"""The tables of the certificate's page, and the work-precision figures beside them."""
+"""The tables of claims on the certificate's page: all samplers, and what is not met."""
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from .page_plots import CURVES, swatch_html, work_axes, work_backdrop, work_panel
 from .page_text import (
     CLAIM_WORDS,
     DASH,
-    MEASURE_WORDS,
     Cell,
     chip_html,
     claimed,
-    details_html,
+    code_html,
     esc,
     interval,
-    minus,
     number,
     number_cell,
     sci,
@@ -25,28 +21,27 @@ from .page_text import (
     table_html,
     text_cell,
 )
-from .record import VERDICTS, decisive, declared, verdict, with_verdict
+from .record import VERDICTS, decisive, declared, finite, verdict, with_verdict
 
 Entry = Mapping[str, Any]
-Place = tuple[str, str, str, str]  # problem, process, grid, measure
 
 _SUMMARY_HEAD = (
-    "Sampler", "Family", "NFE/step", "Order, warm", "Order, cold", "Strong order",
-    "Stable on", "Rounding floor",
+    "Sampler", "Order, warm", "Order, cold", "Strong order", "NFE/step", "Family", "Stable on",
+    "Rounding floor",
 )  # fmt: skip
 
 
 def standing(entry: Entry) -> str:
-    """The worst verdict of a sampler's claims, or ``failed``."""
+    """The worst verdict of a sampler's claims, ``failed``, or ``no claim``."""
     if entry.get("failure"):
         return "failed"
     found = [verdict(entry, claim) for claim in declared(entry)]
-    return max(found, key=VERDICTS.index) if found else "not resolved"
+    return max(found, key=VERDICTS.index) if found else "no claim"
 
 
 def name_html(name: str) -> str:
     """A sampler's name, leading to its sheet."""
-    return f'<a href="#s-{slug(name)}"><code>{esc(name)}</code></a>'
+    return f'<a href="#s-{slug(name)}">{code_html(name)}</a>'
 
 
 def summary_html(entries: Sequence[Entry]) -> str:
@@ -71,11 +66,11 @@ def _summary_row(entry: Entry) -> list[Cell]:
         name = Cell(f"{name.markup} {chip_html('failed')}", entry["name"])
     return [
         name,
-        _family_cell(entry),
-        _nfe_cell(entry.get("nfe_per_step")),
         claim_cell(entry, "weak" if claims.get("weak") is not None else "order"),
         claim_cell(entry, "weak_cold" if claims.get("weak_cold") is not None else "order_cold"),
         claim_cell(entry, "strong"),
+        _nfe_cell(entry.get("nfe_per_step")),
+        _family_cell(entry),
         _stability_cell(entry.get("stability") or {}),
         _floor_cell(entry.get("floors") or {}),
     ]
@@ -112,7 +107,7 @@ def observed_html(row: Mapping[str, Any] | None) -> str:
         return '<span class="seen">not measured</span>'
     if row.get("exact"):
         return '<span class="seen">exact</span>'
-    if row.get("order") is None:
+    if finite(row.get("order")) is None:
         return '<span class="seen">unsettled</span>'
     span = interval(row.get("low"), row.get("high"))
     return f'<span class="seen">{row["order"]:.2f}<small>{esc(span)}</small></span>'
@@ -128,17 +123,22 @@ def _floor_cell(floors: Mapping[str, Any]) -> Cell:
 
 
 def _stability_cell(stability: Mapping[str, Any]) -> Cell:
-    low, high = stability.get("low"), stability.get("high")
-    title = esc(stability.get("note") or "")
-    if low is None and high is None:
-        return Cell(
-            f'<span class="none" title="{esc(stability.get("note", ""))}">{DASH}</span>', ""
-        )
-    ends = f"{'−∞' if low is None else number(low)} to {'∞' if high is None else number(high)}"
-    title = esc(stability.get("note") or "")
+    low, title = stability.get("low"), esc(stability.get("note") or "")
+    span = stable_text(stability)
+    if not span:
+        return Cell(f'<span class="none" title="{title}">{DASH}</span>', "", "n")
     clock = esc(stability.get("clock") or "")
-    markup = f'<span class="seen" title="{title}">{minus(ends)}<small>{clock}</small></span>'
-    return Cell(markup, "" if low is None else f"{low:.4g}", "n")
+    markup = f'<span class="seen" title="{title}">{esc(span)}<small>{clock}</small></span>'
+    return Cell(markup, "-1e9" if low == "-inf" else f"{low:.4g}", "n")
+
+
+def stable_text(stability: Mapping[str, Any]) -> str:
+    """``−2.5 to 0``, with an end at infinity as such; empty where it is not known."""
+    ends = (stability.get("low"), stability.get("high"))
+    if None in ends:
+        return ""
+    words = {"inf": "∞", "-inf": "−∞"}
+    return " to ".join(words[e] if e in words else number(e) for e in ends)
 
 
 def verdict_table(certificate: Mapping[str, Any], wanted: str) -> str:
@@ -155,150 +155,3 @@ def verdict_table(certificate: Mapping[str, Any], wanted: str) -> str:
     ]
     head = ("Sampler", "Claim", "Declared", "Observed", "Where")
     return table_html(head, rows, caption=f"Claims {wanted}") if rows else ""
-
-
-def places(entries: Sequence[Entry], table: str) -> list[Place]:
-    """Every (problem, process, grid, measure) of a table of records, in order of appearance."""
-    found = {}
-    for entry in entries:
-        for row in entry.get(table) or ():
-            found[row["problem"], row["process"], row["grid"], row.get("measure", "")] = None
-    return list(found)
-
-
-def _here(entry: Entry, table: str, place: Place) -> list[Mapping[str, Any]]:
-    keys = ("problem", "process", "grid")
-    return [
-        row
-        for row in entry.get(table) or ()
-        if tuple(row[k] for k in keys) == place[:3] and row.get("measure", "") == place[3]
-    ]
-
-
-def place_html(place: Place) -> str:
-    """A place in words."""
-    problem, process, grid, measure = (esc(p) for p in place)
-    words = MEASURE_WORDS.get(place[3], measure)
-    tail = f' <span class="measure">{esc(words)}</span>' if words else ""
-    return f"<b>{problem}</b> {process}, {grid}{tail}"
-
-
-def accuracy_html(entries: Sequence[Entry]) -> str:
-    """For each place: the work-precision panels, and the same numbers as a table."""
-    parts = []
-    for i, place in enumerate(places(entries, "errors")):
-        curves = {e["name"]: _curve(_here(e, "errors", place)) for e in entries}
-        present = [e for e in entries if _here(e, "errors", place)]
-        figure = _work_html(present, curves, f"wp{i}", place)
-        body = figure + _error_table(present, place)
-        parts.append(details_html(place_html(place), body, opened=i == 0, identity=f"place{i}"))
-    return "\n".join(parts)
-
-
-def _curve(rows: Sequence[Mapping[str, Any]]) -> list[tuple[float, float]]:
-    found = [(r["nfe"], r.get("value")) for r in rows if r["nfe"] > 0]
-    return sorted((n, v) for n, v in found if v is not None and math.isfinite(v))
-
-
-def _panels(entries: Sequence[Entry]) -> list[tuple[str, list[str]]]:
-    """Names by family, large families in parts of nearly equal size."""
-    families: dict[str, list[str]] = {}
-    for entry in entries:
-        families.setdefault(entry.get("family") or "others", []).append(entry["name"])
-    out = []
-    for family, members in sorted(families.items()):
-        parts = math.ceil(len(members) / CURVES)
-        size = math.ceil(len(members) / parts)
-        for k in range(parts):
-            title = family if parts == 1 else f"{family}, {k + 1} of {parts}"
-            out.append((title, members[k * size : (k + 1) * size]))
-    return out
-
-
-def _work_html(
-    entries: Sequence[Entry],
-    curves: Mapping[str, list[tuple[float, float]]],
-    backdrop: str,
-    place: Place,
-) -> str:
-    drawn = [c for c in curves.values() if c]
-    if not drawn:
-        return ""
-    axes = work_axes(drawn)
-    out = [work_backdrop(axes, drawn, backdrop), '<div class="panels wide">']
-    for title, members in _panels(entries):
-        label = f"{place[0]}: error against model evaluations, {title}; numbers in the table below"
-        picture = work_panel(axes, [curves[m] for m in members], backdrop, label)
-        legend = "".join(
-            f"<li>{swatch_html(k)}<code>{esc(m)}</code></li>" for k, m in enumerate(members)
-        )
-        out.append(
-            f'<figure><h4>{esc(title)}</h4>{picture}<ul class="legend">{legend}</ul></figure>'
-        )
-    return "".join([*out, "</div>"])
-
-
-def _error_table(entries: Sequence[Entry], place: Place) -> str:
-    values = {
-        e["name"]: {r["nfe"]: r.get("value") for r in _here(e, "errors", place)} for e in entries
-    }
-    budgets = sorted({n for row in values.values() for n in row})
-    best = {
-        n: min((v[n] for v in values.values() if v.get(n) is not None), default=None)
-        for n in budgets
-    }
-    rows = []
-    for name, row in values.items():
-        cells = [Cell(name_html(name), name)]
-        for n in budgets:
-            value = row.get(n)
-            shown = "diverged" if n in row and value is None else sci(value)
-            mark = value is not None and value == best[n]
-            cells.append(number_cell(value, f"<b>{esc(shown)}</b> *" if mark else esc(shown)))
-        rows.append(cells)
-    words = MEASURE_WORDS.get(place[3], place[3])
-    caption = f"{words} on {place[0]} by model evaluations; * smallest"
-    return table_html(["Sampler", *(f"{n:g} NFE" for n in budgets)], rows, caption=caption)
-
-
-def split_html(entries: Sequence[Entry]) -> str:
-    """Where the exact error comes from, place by place."""
-    parts = []
-    keys = ("initialisation", "truncation", "discretisation", "total")
-    for place in places(entries, "split"):
-        rows = [
-            [Cell(name_html(e["name"]), e["name"]), number_cell(r["steps"])]
-            + [number_cell(r.get(k), esc(sci(r.get(k)))) for k in keys]
-            for e in entries
-            for r in _here(e, "split", place)
-        ]
-        head = ("Sampler", "Steps", *(k.capitalize() for k in keys))
-        table = table_html(head, rows, caption=f"Parts of the error on {place[0]}")
-        parts.append(details_html(place_html(place), table))
-    return "\n".join(parts)
-
-
-def to_zero_html(entries: Sequence[Entry]) -> str:
-    """What the last step to sigma = 0 costs or gains."""
-    rows = []
-    for entry in entries:
-        for r in entry.get("to_zero") or ():
-            a, b = r.get("value_without"), r.get("value_with")
-            ratio = b / a if a and b is not None else None
-            rows.append(
-                [
-                    Cell(name_html(entry["name"]), entry["name"]),
-                    text_cell(r["problem"]),
-                    number_cell(r["steps"]),
-                    number_cell(a, esc(sci(a))),
-                    number_cell(b, esc(sci(b))),
-                    number_cell(ratio),
-                ]
-            )
-    head = ("Sampler", "Problem", "Steps", "Without", "With", "With / without")
-    caption = "Error without and with the last step to sigma = 0"
-    return (
-        details_html("<b>All samplers</b>", table_html(head, rows, caption=caption))
-        if rows
-        else ""
-    )

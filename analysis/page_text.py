@@ -13,6 +13,8 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from .record import finite
+
 DASH = "–"
 SYMBOL = {"met": "✓", "not met": "✗", "not resolved": "?", "failed": "!"}
 CLAIM_WORDS = {
@@ -39,7 +41,7 @@ def esc(value: Any) -> str:
 
 def number(value: Any, digits: int = 3) -> str:
     """A number with 2 to 3 significant digits; a dash where there is none."""
-    if value is None or isinstance(value, str) or not math.isfinite(value):
+    if finite(value) is None:
         return DASH
     if value == 0 or isinstance(value, int):
         return minus(f"{value:.0f}")
@@ -51,7 +53,7 @@ def number(value: Any, digits: int = 3) -> str:
 
 def sci(value: Any, digits: int = 2) -> str:
     """``1.2e−3``: for columns of errors, where the exponent is what the eye looks for."""
-    if value is None or not math.isfinite(value):
+    if finite(value) is None:
         return DASH
     if value == 0:
         return "0"
@@ -71,12 +73,18 @@ def power(exponent: int) -> str:
 
 def claimed(value: Any) -> str:
     """A declared order: 2, 1.5."""
-    return DASH if value is None else f"{value:g}"
+    return DASH if finite(value) is None else f"{value:g}"
+
+
+def claim_text(claim: str, value: Any) -> str:
+    """``order 2, cold``: a claim with its number."""
+    name, _, start = CLAIM_WORDS.get(claim, claim).partition(",")
+    return f"{name} {claimed(value)}" + (f",{start}" if start else "")
 
 
 def interval(low: Any, high: Any) -> str:
     """``1.96 to 2.04``, empty where there is none."""
-    if low is None or high is None:
+    if finite(low) is None or finite(high) is None:
         return ""
     return minus(f"{low:.2f} to {high:.2f}")
 
@@ -96,6 +104,11 @@ def source_html(source: str) -> str:
         out.append(f'<a href="{esc(place)}" rel="noopener">{esc(found.group())}</a>')
         end = found.end()
     return "".join([*out, esc(source[end:])])
+
+
+def code_html(name: str) -> str:
+    """A name in code letters, which may break after an underscore."""
+    return f"<code>{esc(name).replace('_', '_<wbr>')}</code>"
 
 
 def chip_html(verdict: str, text: str = "") -> str:
@@ -123,8 +136,8 @@ def text_cell(text: Any) -> Cell:
 
 def number_cell(value: Any, markup: str | None = None) -> Cell:
     """A number, sorted by its value; missing numbers come last."""
-    finite = isinstance(value, (int, float)) and math.isfinite(value)
-    return Cell(markup or esc(number(value)), f"{value:.6g}" if finite else "", "n")
+    sort = "" if finite(value) is None else f"{value:.6g}"
+    return Cell(markup or esc(number(value)), sort, "n")
 
 
 def table_html(
@@ -173,4 +186,5 @@ def details_html(summary: str, body: str, *, opened: bool = False, identity: str
     """A part that unfolds; ``summary`` and ``body`` are markup."""
     name = f' id="{esc(identity)}"' if identity else ""
     state = " open" if opened else ""
-    return f"<details{name}{state}><summary>{summary}</summary>\n{body}</details>"
+    unfolded = f'<div class="body">{body}</div>'
+    return f"<details{name}{state}><summary>{summary}</summary>\n{unfolded}</details>"

@@ -20,7 +20,7 @@ from ..solvers.process import Node, Process
 from ..solvers.registry import Sampler
 from ..solvers.run import run
 from ..toy_models.law import exact_model
-from .order import Observation, refine
+from .order import HIGH_ORDER, Observation, refine
 
 
 def rms(x: Tensor) -> float:
@@ -124,5 +124,7 @@ def observed_order(
 ) -> Observation:
     """Observed order of a deterministic sampler against the exact flow."""
     error = paired_error(sampler, problem, grids, warm=warm)
-    first = (3 if claim >= 6 else 8) * sampler.multiple  # high orders reach rounding at once
-    return refine(error, claim=claim, floor=rounding_floor(problem), first=first)
+    floor = rounding_floor(problem)
+    if claim >= HIGH_ORDER:  # few octaves: come closer to the floor
+        return refine(error, claim=claim, floor=floor / 5, first=4 * sampler.multiple)
+    return refine(error, claim=claim, floor=floor, first=8 * sampler.multiple)

@@ -30,7 +30,7 @@ from ..solvers.errors import AnalysisError
 from ..solvers.grids import Grid, GridMap
 from ..solvers.plan import Noise, clock_measure
 from ..solvers.registry import Sampler
-from .order import TOLERANCE, Verdict
+from .order import Verdict, tolerance
 from .paired import FlowProblem, rms, sample
 
 SIGNAL = 4.0
@@ -102,9 +102,9 @@ class PathObservation:
         """Whether the order ``claim`` is met; an interval that straddles it is not resolved."""
         if self.low is None or self.high is None:
             return "not resolved"
-        if self.low >= claim - TOLERANCE:
+        if self.low >= claim - tolerance(claim):
             return "met"
-        return "not met" if self.high < claim - TOLERANCE else "not resolved"
+        return "not met" if self.high < claim - tolerance(claim) else "not resolved"
 
 
 def fit_order(

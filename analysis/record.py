@@ -1,8 +1,8 @@
 """The record of a certificate: one JSON object, and what must hold before it is read.
 
 A certificate is a plain dictionary (schema 1), so that the page, the table of numbers, the
-comparison of two certificates and other people's programs read the same thing. Numbers that are
-not finite (a sampler that diverged) are written as ``null``: JSON has no word for them.
+comparison of two certificates and other people's programs read the same thing. JSON has no word
+for numbers that are not finite: infinities are written ``"inf"`` and ``"-inf"``, NaN is ``null``.
 
 Counting: a *claim* is one number that one sampler declares (its ``order``, say). It is measured on
 several problems and grids; its verdict is the worst of theirs.
@@ -20,7 +20,7 @@ from ..solvers.errors import AnalysisError
 
 SCHEMA = 1
 CLAIMS = ("order", "order_cold", "weak", "weak_cold", "strong")
-VERDICTS = ("met", "not resolved", "not met")  # from best to worst
+VERDICTS: tuple[str, ...] = ("met", "not resolved", "not met")  # from best to worst
 
 _NUMBER = (int, float)
 _TOP = {"schema": int, "problems": list, "samplers": list, "unmet": list, "not_resolved": list}
@@ -34,7 +34,7 @@ _TABLES: dict[str, dict[str, Any]] = {
 
 
 def plain(value: Any) -> Any:
-    """The same data in JSON's own types: tuples become lists, NumPy scalars numbers, NaN null."""
+    """The same data in JSON's own types: tuples become lists, NumPy scalars Python's numbers."""
     if isinstance(value, Mapping):
         return {str(k): plain(v) for k, v in value.items()}
     if isinstance(value, (list, tuple)):
@@ -44,10 +44,16 @@ def plain(value: Any) -> Any:
     if hasattr(value, "tolist"):  # NumPy scalars and arrays
         return plain(value.tolist())
     if isinstance(value, float):
-        return value if math.isfinite(value) else None
+        return value if math.isfinite(value) else None if math.isnan(value) else repr(value)
     if isinstance(value, int):
         return value
     return str(value)  # a path or a date
+
+
+def finite(value: Any) -> float | None:
+    """The value if it is a finite number, else None."""
+    number = isinstance(value, (int, float)) and not isinstance(value, bool)
+    return value if number and math.isfinite(value) else None
 
 
 def to_json(certificate: Mapping[str, Any]) -> str:
@@ -152,7 +158,7 @@ def decisive(entry: Mapping[str, Any], claim: str) -> Mapping[str, Any] | None:
     seen = [o for o in entry.get("orders", ()) if o["claim"] == claim]
 
     def rank(o: Mapping[str, Any]) -> tuple[float, float]:
-        order = o.get("order")
+        order = finite(o.get("order"))
         return -VERDICTS.index(o["verdict"]), math.inf if order is None else order
 
     return min(seen, key=rank) if seen else None
@@ -186,7 +192,7 @@ def with_verdict(certificate: Mapping[str, Any], wanted: str) -> list[dict[str, 
 
 def tally(certificate: Mapping[str, Any]) -> dict[str, int]:
     """Number of claims by verdict, and of samplers that ``failed`` to run at all."""
-    counts = dict.fromkeys(VERDICTS, 0)
+    counts = {word: 0 for word in VERDICTS}
     for _, _, found in all_claims(certificate):
         counts[found] += 1
     counts["failed"] = sum(bool(entry.get("failure")) for entry in certificate["samplers"])

@@ -185,8 +185,9 @@ def tail_plan(plan: Plan, first: int, last: int) -> Plan:
     return Plan(tuple(ops), outputs)
 
 
-def _lams(clock: str, h: float, count: int) -> list[float]:
-    i = np.arange(count + 1)
+def _lams(clock: str, h: float, count: int, group: int) -> list[float]:
+    """``count`` macro steps of ``group`` grid steps, equal in the clock."""
+    i = np.arange(count * group + 1) / group
     if clock == "lam":
         return list(h * (i - count / 2))
     levels = _OFFSET + (count - i if clock == "rho" else i)
@@ -219,7 +220,7 @@ def symbol(
     group = int(getattr(sampler, "multiple", 1))
     room = 16
     count = _SKIP + room + _SPARE
-    lams = _lams(clock, h / group, count * group)
+    lams = _lams(clock, h, count, group)
     process = EDM(sigma_max=2 * math.exp(-lams[0]))
     plan = sampler(process, grid_from_lams(process, lams), **options)
     marks = [i for i, m in enumerate(plan.marks) if _on_macro_step(m.node, lams, group)]

@@ -63,7 +63,7 @@ def exact_w2(x: Any, y: Any) -> Any:
 
     as_tensor, a, b = _samples(x, y)
     cost = _distances(a, b).square()
-    mass_a, mass_b = (torch.full((len(v),), 1 / len(v)).to(a) for v in (a, b))
+    mass_a, mass_b = (a.new_full((len(v),), 1 / len(v)) for v in (a, b))
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", UserWarning)  # what it warns of is in the log
         solved: Any = ot.emd2(mass_a, mass_b, cost, numItermax=100_000_000, log=True)

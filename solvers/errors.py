@@ -46,7 +46,7 @@ class NonFiniteError(FokkerError, RuntimeError):
     message : str
         The sentence shown to the user.
     step : int or None
-        Step number, 0 for the first step of the grid.
+        Step number, 1 for the first step of the grid.
     t : float or None
         Time of the evaluation, in the process's clock.
     sample_ids : sequence of int

@@ -9,12 +9,13 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from numbers import Integral
 
 import numpy as np
 
-from .errors import InvalidGridError
+from .errors import InvalidGridError, InvalidProcessError
 from .process import DATA, Node, Process
 
 
@@ -38,7 +39,10 @@ class Grid:
             raise InvalidGridError(msg)
         for i, (s, t) in enumerate(self.steps()):
             if not t.lam > s.lam:  # also catches NaN
-                msg = f"lam must increase strictly along a grid: node {i} has {s.lam}, node {i + 1} has {t.lam}"
+                msg = (
+                    f"lam must increase strictly along a grid: node {i} has {s.lam}, "
+                    f"node {i + 1} has {t.lam}"
+                )
                 raise InvalidGridError(msg)
 
     def __len__(self) -> int:
@@ -69,30 +73,39 @@ class Grid:
 
 def grid_from_lams(process: Process, lams: Sequence[float]) -> Grid:
     """Grid at the given half log-SNR values, increasing; a last value ``inf`` is the data end."""
-    _finite_or_end(lams, "lam")
-    return Grid(tuple(process.node_at_lam(float(v)) for v in lams))
+    return Grid(_nodes(process.node_at_lam, lams, "lam"))
 
 
 def grid_from_times(process: Process, times: Sequence[float]) -> Grid:
     """Grid at the given times of the process, decreasing; for sigma = 0 see ``Grid.with_zero``."""
-    _finite_or_end(times, "time")
-    return Grid(tuple(process.node(float(v)) for v in times))
+    return Grid(_nodes(process.node, times, "time"))
 
 
 def grid_from_sigmas(process: Process, rhos: Sequence[float]) -> Grid:
     """Grid at the given ``rho = sigma/alpha``, decreasing (the sigma lists of image libraries)."""
-    _finite_or_end(rhos, "sigma")
-    if any(v < 0 for v in rhos):
-        msg = f"sigma must not be negative, got {min(rhos)}"
-        raise InvalidGridError(msg)
-    return grid_from_lams(process, [-math.log(v) if v > 0 else math.inf for v in rhos])
+
+    def node(rho: float) -> Node:
+        if rho < 0:
+            msg = "sigma must not be negative"
+            raise InvalidGridError(msg)
+        return process.node_at_lam(-math.log(rho) if rho > 0 else math.inf)
+
+    return Grid(_nodes(node, rhos, "sigma"))
 
 
-def _finite_or_end(values: Sequence[float], name: str) -> None:
+def _nodes(make: Callable[[float], Node], values: Iterable[float], name: str) -> tuple[Node, ...]:
+    """A node for each value; a value that has none is named in the error."""
+    found = []
     for i, v in enumerate(values):
         if math.isnan(v):
             msg = f"{name} of grid node {i} is NaN"
             raise InvalidGridError(msg)
+        try:
+            found.append(make(float(v)))
+        except (InvalidProcessError, InvalidGridError) as error:
+            msg = f"grid node {i} ({name} = {v}) does not exist: {error}"
+            raise InvalidGridError(msg) from error
+    return tuple(found)
 
 
 @dataclass(frozen=True)
@@ -109,18 +122,25 @@ class GridMap:
 
     def grid(self, steps: int, *, to_zero: bool = False) -> Grid:
         """Grid of ``steps`` equal steps in u, optionally with a further step to sigma = 0."""
-        if isinstance(steps, bool) or not isinstance(steps, int) or steps < 1:
+        if isinstance(steps, bool) or not isinstance(steps, (int, Integral)) or steps < 1:
             msg = f"a grid needs a whole number of steps, at least 1, got {steps!r}"
             raise InvalidGridError(msg)
-        nodes = tuple(self.process.node_at_lam(self.lam_of_u(i / steps)) for i in range(steps + 1))
-        grid = Grid(nodes)
+        steps = int(steps)
+        grid = Grid(_nodes(self._node, [i / steps for i in range(steps + 1)], "u"))
         return grid.with_zero() if to_zero else grid
 
     def history(self, steps: int, count: int) -> tuple[Node, ...]:
-        """The ``count`` nodes before the first one, newest first, at u = -1/steps, -2/steps, ..."""
-        return tuple(
-            self.process.node_at_lam(self.lam_of_u(-j / steps)) for j in range(1, count + 1)
-        )
+        """The ``count`` nodes before the first one, newest first, at u = -1/steps, -2/steps, ...
+
+        Raises
+        ------
+        InvalidGridError
+            If the process does not reach so far.
+        """
+        return _nodes(self._node, [-j / steps for j in range(1, count + 1)], "u")
+
+    def _node(self, u: float) -> Node:
+        return self.process.node_at_lam(self.lam_of_u(u))
 
 
 def _check_range(lam_start: float, lam_end: float) -> None:
@@ -132,11 +152,11 @@ def _check_range(lam_start: float, lam_end: float) -> None:
 def uniform_lam(process: Process, lam_start: float, lam_end: float) -> GridMap:
     """Equal steps in lam (Lu et al. 2022, 2206.00927)."""
     _check_range(lam_start, lam_end)
-    return GridMap(process, lambda u: lam_start + (lam_end - lam_start) * u, "uniform-lam")
+    return GridMap(process, lambda u: _between(lam_start, lam_end, u), "uniform-lam")
 
 
 def wavy_lam(process: Process, lam_start: float, lam_end: float, waves: int = 2) -> GridMap:
-    """Smooth test grid whose step ratios swing: ``lam = start + span (u + 0.3 sin(2 pi k u)/(2 pi k))``.
+    """Smooth test grid whose step ratios swing: ``u + 0.3 sin(2 pi k u)/(2 pi k)`` for u.
 
     A uniform grid hides every mistake in step ratios; this one does not. Steps vary by 0.7 .. 1.3.
     """
@@ -144,7 +164,7 @@ def wavy_lam(process: Process, lam_start: float, lam_end: float, waves: int = 2)
     k = 2 * math.pi * waves
 
     def lam(u: float) -> float:
-        return lam_start + (lam_end - lam_start) * (u + 0.3 * math.sin(k * u) / k)
+        return _between(lam_start, lam_end, u + 0.3 * math.sin(k * u) / k)
 
     return GridMap(process, lam, "wavy-lam")
 
@@ -154,10 +174,16 @@ def power_t(process: Process, t_start: float, t_end: float, power: float = 1.0) 
     if not (0 <= t_end < t_start <= process.t_max):
         msg = f"need 0 <= t_end < t_start <= {process.t_max}, got t_start={t_start}, t_end={t_end}"
         raise InvalidGridError(msg)
+    if not 0 < power < math.inf:
+        msg = f"the power of a grid must be a positive finite number, got {power}"
+        raise InvalidGridError(msg)
     a, b = t_start ** (1 / power), t_end ** (1 / power)
-    return GridMap(
-        process, lambda u: float(process.lam((a + (b - a) * u) ** power)), f"power-t-{power:g}"
-    )
+    ends = {0.0: t_start, 1.0: t_end}  # a root and its power do not cancel exactly
+
+    def lam(u: float) -> float:
+        return float(process.lam(ends[u] if u in ends else _between(a, b, u) ** power))
+
+    return GridMap(process, lam, f"power-t-{power:g}")
 
 
 def karras(process: Process, rho_max: float, rho_min: float, exponent: float = 7.0) -> GridMap:
@@ -168,10 +194,21 @@ def karras(process: Process, rho_max: float, rho_min: float, exponent: float = 7
     if not (0 < rho_min < rho_max < math.inf):
         msg = f"need 0 < sigma_min < sigma_max, got {rho_min} and {rho_max}"
         raise InvalidGridError(msg)
+    if not 0 < exponent < math.inf:
+        msg = f"the exponent of a grid must be a positive finite number, got {exponent}"
+        raise InvalidGridError(msg)
     a, b = rho_max ** (1 / exponent), rho_min ** (1 / exponent)
-    return GridMap(
-        process, lambda u: -exponent * math.log(a + (b - a) * u), f"karras-{exponent:g}"
-    )
+    ends = {0.0: -math.log(rho_max), 1.0: -math.log(rho_min)}
+
+    def lam(u: float) -> float:
+        return ends[u] if u in ends else -exponent * math.log(_between(a, b, u))
+
+    return GridMap(process, lam, f"karras-{exponent:g}")
+
+
+def _between(a: float, b: float, u: float) -> float:
+    """From a at u = 0 to b at u = 1, both ends exact."""
+    return (1.0 - u) * a + u * b
 
 
 def is_nested(coarse: Grid, fine: Grid) -> bool:

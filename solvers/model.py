@@ -54,8 +54,8 @@ def _functional(
         case "score":
             return 0.0, -1.0, (math.inf if sigma == 0 else 1.0 / sigma)
         case "edm":
-            if not sigma_data > 0:
-                msg = f"sigma_data must be positive, got {sigma_data}"
+            if not 0 < sigma_data < math.inf:
+                msg = f"sigma_data must be a positive finite number, got {sigma_data}"
                 raise PredictionError(msg)
             norm = math.hypot(sigma, alpha * sigma_data)
             return sigma / sigma_data / norm, -alpha * sigma_data / norm, 1.0

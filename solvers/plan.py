@@ -36,87 +36,27 @@ again means naming the same vector.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from itertools import pairwise
-from typing import Any
 
 import numpy as np
 
 from .errors import InvalidPlanError
+from .interpret import combine as combine
+from .interpret import interpret as interpret
+from .model import PREDICTIONS
+from .ops import Eval as Eval
+from .ops import Input as Input
+from .ops import Lin as Lin
+from .ops import Mark as Mark
+from .ops import Noise as Noise
+from .ops import Op as Op
+from .ops import Weight as Weight
+from .ops import clock_measure as clock_measure
+from .ops import sources
 from .process import Node
-
-Weight = Any  # float, or an array/tensor broadcastable to a state
-
-
-@dataclass(frozen=True, slots=True)
-class Input:
-    """A vector given from outside; history inputs say which prediction they are."""
-
-    name: str
-    node: Node
-    prediction: str | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Noise:
-    """A standard normal field belonging to the cell [a, b] of a clock, of type W or H."""
-
-    clock: str
-    a: float
-    b: float
-    kind: str = "W"
-
-
-@dataclass(frozen=True, slots=True)
-class Lin:
-    """A weighted sum of earlier vectors."""
-
-    terms: tuple[tuple[int, Weight], ...]
-
-
-@dataclass(frozen=True, slots=True)
-class Eval:
-    """The model's output at an earlier vector and a time."""
-
-    source: int
-    node: Node
-    prediction: str = "data"
-    head: str = ""
-
-
-Op = Input | Noise | Lin | Eval
-
-
-@dataclass(frozen=True, slots=True)
-class Mark:
-    """Vector ``vector`` is the state after step ``step`` (1-based), at ``node``."""
-
-    step: int
-    vector: int
-    node: Node
-
-
-def clock_measure(clock: str, a: float, b: float) -> float:
-    """Measure of the cell [a, b] of a clock: the variance of its Brownian increment."""
-    if clock in ("lam", "t"):
-        return abs(b - a)
-    if clock == "churn":
-        return 1.0
-    if clock == "rho2":
-        return math.exp(-2 * a) * -math.expm1(2 * (a - b))
-    if clock.startswith("snr^"):
-        eta = float(clock[4:])
-        return math.exp(2 * eta * b) * -math.expm1(2 * eta * (a - b))  # a may be -inf
-    msg = f"unknown noise clock {clock!r}; accepted: 'lam', 't', 'rho2', 'churn', 'snr^<eta>'"
-    raise InvalidPlanError(msg)
-
-
-def _sources(op: Op) -> tuple[int, ...]:
-    if isinstance(op, Lin):
-        return tuple(j for j, _ in op.terms)
-    return (op.source,) if isinstance(op, Eval) else ()
 
 
 @dataclass(frozen=True)
@@ -126,8 +66,9 @@ class Plan:
     Raises
     ------
     InvalidPlanError
-        If a row refers to itself or a later vector, a weight is not finite, an output does not
-        exist, two inputs share a name, or two noise cells of one clock overlap.
+        If a row is empty, refers to itself or a later vector or asks for an unknown prediction, a
+        weight is not finite, an output or a marked vector does not exist, two inputs share a name,
+        or a noise cell is of no known clock, empty, or overlaps another of its clock.
     """
 
     ops: tuple[Op, ...]
@@ -136,15 +77,7 @@ class Plan:
 
     def __post_init__(self) -> None:
         for i, op in enumerate(self.ops):
-            for j in _sources(op):
-                if not 0 <= j < i:
-                    msg = f"row {i} refers to vector {j}; only earlier vectors may be used"
-                    raise InvalidPlanError(msg)
-            if isinstance(op, Lin):
-                bad = [w for _, w in op.terms if isinstance(w, float) and not math.isfinite(w)]
-                if bad:
-                    msg = f"row {i} has the weight {bad[0]}; weights must be finite"
-                    raise InvalidPlanError(msg)
+            _check_row(i, op)
         for name, j in self.outputs.items():
             if not 0 <= j < len(self.ops):
                 msg = f"output {name!r} is vector {j}, but the plan has {len(self.ops)} vectors"
@@ -153,12 +86,32 @@ class Plan:
         if len(set(names)) != len(names):
             msg = f"two inputs share a name: {sorted(names)}"
             raise InvalidPlanError(msg)
+        self._check_marks()
         self._check_cells()
+
+    def _check_marks(self) -> None:
+        last = -1
+        for step, mark in enumerate(self.marks, 1):
+            if mark.step != step or not last < mark.vector < len(self.ops):
+                msg = (
+                    f"mark {step} names vector {mark.vector} as the state after step {mark.step}; "
+                    "marks must count 1, 2, ... and name ever later vectors of the plan"
+                )
+                raise InvalidPlanError(msg)
+            last = mark.vector
 
     def _check_cells(self) -> None:
         cells: dict[tuple[str, str], list[tuple[float, float]]] = {}
         for op in self.ops:
             if isinstance(op, Noise):
+                # a measure may underflow to 0, but no cell has its two ends in one place
+                empty = op.a == op.b or math.isnan(clock_measure(op.clock, op.a, op.b))
+                if op.kind not in ("W", "H") or empty:
+                    msg = (
+                        f"noise {op.kind} of the cell [{op.a}, {op.b}] of clock {op.clock!r}: "
+                        "the type must be W or H, and the two ends must differ"
+                    )
+                    raise InvalidPlanError(msg)
                 low, high = min(op.a, op.b), max(op.a, op.b)
                 cells.setdefault((op.clock, op.kind), []).append((low, high))
         for (clock, _), spans in cells.items():
@@ -183,7 +136,7 @@ class Plan:
         """For each row, the vectors that are not needed after it."""
         last = dict(enumerate(range(len(self.ops))))
         for i, op in enumerate(self.ops):
-            for j in _sources(op):
+            for j in sources(op):
                 last[j] = i
         kept = set(self.outputs.values())
         dead: list[list[int]] = [[] for _ in self.ops]
@@ -202,6 +155,26 @@ class Plan:
             live -= len(dead)
         return peak
 
+    @cached_property
+    def columns(self) -> tuple[tuple[tuple[int, ...], tuple[Weight, ...]], ...]:
+        """For each row, the vectors it reads and their weights (none but in linear rows)."""
+        return tuple(
+            (sources(op), tuple(w for _, w in op.terms) if isinstance(op, Lin) else ())
+            for op in self.ops
+        )
+
+    @cached_property
+    def arrivals(self) -> frozenset[int]:
+        """The linear rows that are the first to read some model output."""
+        seen: set[int] = set()
+        found = set()
+        for i, op in enumerate(self.ops):
+            if isinstance(op, Lin):
+                new = {j for j in sources(op) if isinstance(self.ops[j], Eval)} - seen
+                found.update([i] if new else [])
+                seen |= new
+        return frozenset(found)
+
     def __str__(self) -> str:
         """Rows a person can read, one step a paragraph."""
         from .plan_text import render
@@ -209,67 +182,32 @@ class Plan:
         return render(self)
 
 
-def combine(weights: tuple[Weight, ...], vectors: tuple[Any, ...]) -> Any:
-    """``sum_j w_j V_j`` in the order of the row, for floats, arrays and tensors alike."""
-    total = vectors[0] * weights[0]
-    for w, v in zip(weights[1:], vectors[1:], strict=True):
-        total = total + v * w
-    return total
-
-
-def interpret(
-    plan: Plan,
-    *,
-    inputs: Mapping[str, Any],
-    evaluate: Callable[[int, Eval, Any], Any],
-    draw: Callable[[int, Noise], Any],
-    add: Callable[[int, tuple[Weight, ...], tuple[Any, ...]], Any] | None = None,
-    after: Callable[[int, Any], None] | None = None,
-    forget: Callable[[int, Any], None] | None = None,
-) -> dict[str, Any]:
-    """Run a plan on whatever vectors it is fed with; a vector is dropped at its last use.
-
-    Parameters
-    ----------
-    inputs : mapping
-        A vector for every input name of the plan; more names are ignored.
-    evaluate, draw : callable
-        Called as ``evaluate(row, op, source_vector)`` and ``draw(row, op)``.
-    add : callable, optional
-        Called as ``add(row, weights, vectors)`` in place of :func:`combine`.
-    after, forget : callable, optional
-        Called as ``after(row, vector)`` once a row is computed and ``forget(row, vector)`` when the
-        vector defined by ``row`` is dropped.
-
-    Returns
-    -------
-    dict
-        The outputs of the plan, by name.
-    """
-    missing = [name for name in plan.inputs if name not in inputs]
-    if missing:
-        msg = f"the plan needs the inputs {sorted(plan.inputs)}; {missing[0]!r} is missing"
+def _check_row(i: int, op: Op) -> None:
+    for j in sources(op):
+        if not 0 <= j < i:
+            msg = f"row {i} refers to vector {j}; only earlier vectors may be used"
+            raise InvalidPlanError(msg)
+    if isinstance(op, Lin):
+        if not op.terms:
+            msg = f"row {i} is an empty sum; a row needs at least one vector"
+            raise InvalidPlanError(msg)
+        for j, w in op.terms:
+            if not _finite(w):
+                shown = w if isinstance(w, (int, float)) else "an array that is not finite"
+                msg = f"row {i} has the weight {shown} on vector {j}; weights must be finite"
+                raise InvalidPlanError(msg)
+    if isinstance(op, Eval) and op.prediction not in PREDICTIONS:
+        known = ", ".join(PREDICTIONS)
+        msg = f"row {i} asks for the prediction {op.prediction!r}; accepted: {known}"
         raise InvalidPlanError(msg)
-    live: dict[int, Any] = {}
-    for i, (op, dead) in enumerate(zip(plan.ops, plan.deaths, strict=True)):
-        match op:
-            case Input(name=name):
-                live[i] = inputs[name]
-            case Noise():
-                live[i] = draw(i, op)
-            case Eval(source=source):
-                live[i] = evaluate(i, op, live[source])
-            case Lin(terms=terms):
-                ids, weights = zip(*terms, strict=True) if terms else ((), ())
-                vectors = tuple(live[j] for j in ids)
-                live[i] = add(i, weights, vectors) if add else combine(weights, vectors)
-        if after:
-            after(i, live[i])
-        for j in dead:
-            gone = live.pop(j)
-            if forget:
-                forget(j, gone)
-    return {name: live[j] for name, j in plan.outputs.items()}
+
+
+def _finite(w: Weight) -> bool:
+    if isinstance(w, float):
+        return math.isfinite(w)
+    if hasattr(w, "isfinite"):  # a tensor: this module knows NumPy only
+        return bool(w.isfinite().all())
+    return bool(np.isfinite(w).all())
 
 
 class Tape:
@@ -293,7 +231,10 @@ class Tape:
         return self._append(Noise(clock, float(a), float(b), kind))
 
     def lin(self, *terms: tuple[int, Weight]) -> int:
-        """A weighted sum; equal ids are merged and exact zeros dropped."""
+        """A weighted sum of at least one vector; equal ids are merged and exact zeros dropped."""
+        if not terms:
+            msg = "a weighted sum needs at least one vector, got none"
+            raise InvalidPlanError(msg)
         merged: dict[int, Weight] = {}
         for j, w in terms:
             w = float(w) if isinstance(w, (int, float, np.floating)) else w

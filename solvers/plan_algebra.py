@@ -3,22 +3,14 @@
 from __future__ import annotations
 
 import math
-from dataclasses import replace
+from collections.abc import Callable, Mapping
 
 import numpy as np
 
 from .errors import InvalidPlanError, NotInvertibleError
 from .model import SIGMA_DATA, conversion
-from .plan import Eval, Input, Lin, Mark, Noise, Op, Plan, Tape, interpret
+from .plan import Eval, Input, Lin, Noise, Op, Plan, Tape, Weight, interpret
 from .process import Array
-
-
-def _shift(op: Op, new: dict[int, int]) -> Op:
-    if isinstance(op, Lin):
-        return Lin(tuple((new[j], w) for j, w in op.terms))
-    if isinstance(op, Eval):
-        return replace(op, source=new[op.source])
-    return op
 
 
 def compose(first: Plan, second: Plan) -> Plan:
@@ -26,30 +18,40 @@ def compose(first: Plan, second: Plan) -> Plan:
 
     An input of ``second`` that ``first`` does not deliver stays an input of the whole. Switching
     samplers half way is this: the outputs ``m-1``, ``m-2`` of the first half are the history of
-    the second.
+    the second. What both halves ask of the model is asked once.
 
     Raises
     ------
     InvalidPlanError
-        If the sample of ``first`` is not at the noise level where ``second`` begins.
+        If what ``first`` delivers is at another noise level, or another prediction, than the input
+        of ``second`` that it feeds.
     """
-    ends = {m.vector: m.node for m in first.marks}
-    ops, new = list(first.ops), {}
-    for i, op in enumerate(second.ops):
-        if isinstance(op, Input) and op.name in first.outputs:
-            new[i] = first.outputs[op.name]
-            end = ends.get(new[i])
-            if end is not None and not math.isclose(
-                end.lam, op.node.lam, rel_tol=1e-9, abs_tol=1e-9
-            ):
-                msg = f"{op.name!r} ends at lam = {end.lam}, but the next plan begins at lam = {op.node.lam}"
-                raise InvalidPlanError(msg)
-            continue
-        new[i] = len(ops)
-        ops.append(_shift(op, new))
-    outputs = {name: new[j] for name, j in second.outputs.items()}
-    marks = [Mark(len(first.marks) + m.step, new[m.vector], m.node) for m in second.marks]
-    return Plan(tuple(ops), outputs, (*first.marks, *marks))
+    tape = Tape()
+    new = _copy(tape, first, {})
+    given = {name: new[j] for name, j in first.outputs.items()}
+    for name, i in second.inputs.items():
+        if name in given:
+            _check_joint(name, first, second.ops[i])
+    new = _copy(tape, second, given)
+    return tape.plan(**{name: new[j] for name, j in second.outputs.items()})
+
+
+def _check_joint(name: str, first: Plan, wanted: Op) -> None:
+    given = first.ops[first.outputs[name]]
+    nodes = {m.vector: m.node for m in first.marks}
+    node = given.node if isinstance(given, (Eval, Input)) else nodes.get(first.outputs[name])
+    want = wanted.node if isinstance(wanted, Input) else None
+    if node and want and not math.isclose(node.lam, want.lam, rel_tol=1e-9, abs_tol=1e-9):
+        msg = f"{name!r} ends at lam = {node.lam}, but the next plan takes it at lam = {want.lam}"
+        raise InvalidPlanError(msg)
+    have = given.prediction if isinstance(given, (Eval, Input)) else None
+    need = wanted.prediction if isinstance(wanted, Input) else None
+    if have and need and have != need:
+        msg = (
+            f"{name!r} is a {have} prediction, but the next plan takes a {need} prediction; "
+            "bring one of the plans to the other's with to_prediction"
+        )
+        raise InvalidPlanError(msg)
 
 
 def to_prediction(plan: Plan, prediction: str, sigma_data: float = SIGMA_DATA) -> Plan:
@@ -57,24 +59,42 @@ def to_prediction(plan: Plan, prediction: str, sigma_data: float = SIGMA_DATA) -
 
     History inputs and outputs keep the prediction they were declared with.
     """
-    tape, new = Tape(), {}
-    ends = {m.vector: m for m in plan.marks}
+    tape = Tape()
+
+    def ask(x: int, op: Eval) -> int:
+        out = tape.eval(x, op.node, prediction, op.head)
+        if op.prediction == prediction:
+            return out
+        a, b = conversion(prediction, op.prediction, op.node, sigma_data)
+        return tape.lin((x, a), (out, b))
+
+    new = _copy(tape, plan, {}, ask)
+    return tape.plan(**{name: new[j] for name, j in plan.outputs.items()})
+
+
+def _copy(
+    tape: Tape,
+    plan: Plan,
+    given: Mapping[str, int],
+    ask: Callable[[int, Eval], int] | None = None,
+) -> dict[int, int]:
+    """Write a plan onto a tape, its inputs taken from ``given``; the new id of each vector."""
+    new: dict[int, int] = {}
+    ends = {m.vector: m.node for m in plan.marks}
     for i, op in enumerate(plan.ops):
         match op:
             case Input(name=name, node=node, prediction=p):
-                new[i] = tape.input(name, node, p)
+                new[i] = given[name] if name in given else tape.input(name, node, p)
             case Noise(clock=clock, a=a, b=b, kind=kind):
                 new[i] = tape.noise(clock, a, b, kind)
             case Lin(terms=terms):
                 new[i] = tape.lin(*((new[j], w) for j, w in terms))
             case Eval(source=source, node=node, prediction=p, head=head):
                 x = new[source]
-                out = tape.eval(x, node, prediction, head)
-                a, b = conversion(prediction, p, node, sigma_data)
-                new[i] = out if p == prediction else tape.lin((x, a), (out, b))
+                new[i] = ask(x, op) if ask else tape.eval(x, node, p, head)
         if i in ends:
-            tape.mark(new[i], ends[i].node)
-    return tape.plan(**{name: new[j] for name, j in plan.outputs.items()})
+            tape.mark(new[i], ends[i])
+    return new
 
 
 def invert(plan: Plan) -> Plan:
@@ -102,13 +122,16 @@ def invert(plan: Plan) -> Plan:
             progress |= _solve_row(tape, plan, i, known)
     left = [op.name for i, op in enumerate(plan.ops) if isinstance(op, Input) and i not in known]
     if left:
-        msg = f"the input {left[0]!r} cannot be recovered from the outputs {sorted(plan.outputs)} row by row"
+        msg = (
+            f"the input {left[0]!r} cannot be recovered row by row "
+            f"from the outputs {sorted(plan.outputs)}"
+        )
         raise NotInvertibleError(msg)
     return tape.plan(**{name: known[i] for name, i in plan.inputs.items()})
 
 
 def _solve_row(tape: Tape, plan: Plan, i: int, known: dict[int, int]) -> bool:
-    """Learn one vector from row i if it has exactly one unknown; say whether something was learnt."""
+    """Learn one vector from row i if it has exactly one unknown; say whether one was learnt."""
     op = plan.ops[i]
     if isinstance(op, Noise) and i not in known:
         known[i] = tape.noise(op.clock, op.a, op.b, op.kind)
@@ -118,21 +141,25 @@ def _solve_row(tape: Tape, plan: Plan, i: int, known: dict[int, int]) -> bool:
         return True
     if not isinstance(op, Lin):
         return False
-    unknown = [j for j in (i, *(j for j, _ in op.terms)) if j not in known]
+    weights: dict[int, Weight] = {}
+    for k, w in op.terms:
+        weights[k] = weights[k] + w if k in weights else w
+    unknown = [j for j in (i, *weights) if j not in known]
     if len(unknown) != 1:
         return False
     (j,) = unknown
-    weights = dict(op.terms)
     if j == i:
-        known[i] = tape.lin(*((known[k], w) for k, w in op.terms))
-    else:
-        rest = ((known[k], -w / weights[j]) for k, w in op.terms if k != j)
-        known[j] = tape.lin((known[i], 1.0 / weights[j]), *rest)
+        known[i] = tape.lin(*((known[k], w) for k, w in weights.items()))
+        return True
+    if not np.all(np.asarray(weights[j]) != 0):
+        return False
+    rest = ((known[k], -w / weights[j]) for k, w in weights.items() if k != j)
+    known[j] = tape.lin((known[i], 1.0 / weights[j]), *rest)
     return True
 
 
 def leaves(plan: Plan) -> list[int]:
-    """Inputs, then noises by cell, then evaluations in order: the coordinates of the canonical form."""
+    """The coordinates of the canonical form: inputs, then noises by cell, then evaluations."""
 
     def key(i: int) -> tuple:
         match plan.ops[i]:
@@ -153,7 +180,16 @@ def canonical(plan: Plan) -> Array:
     Shape ``(evaluations + outputs, leaves)``; outputs in alphabetical order. Only scalar weights
     have a canonical form. Two plans compute the same thing iff these matrices, the levels of
     their evaluations and their noise cells agree.
+
+    Raises
+    ------
+    InvalidPlanError
+        If a weight is an array.
     """
+    for i, op in enumerate(plan.ops):
+        if isinstance(op, Lin) and any(np.ndim(w) > 0 for _, w in op.terms):
+            msg = f"row {i} has an array for a weight; only scalar weights have a canonical form"
+            raise InvalidPlanError(msg)
     order = leaves(plan)
     eye = np.eye(len(order))
     unit = {i: eye[k] for k, i in enumerate(order)}
@@ -193,8 +229,8 @@ def _same_label(a: tuple, b: tuple) -> bool:
 def distance(a: Plan, b: Plan) -> float:
     """Largest entry of the difference of canonical forms; ``inf`` if the leaves differ.
 
-    0 (up to rounding) means: same evaluations at the same levels, same noises, same outputs, so the
-    two samplers agree for every model whatsoever.
+    0 (up to rounding) means: same evaluations at the same levels, same noises, same outputs, so
+    the two samplers agree for every model whatsoever.
     """
     la, lb = _labels(a), _labels(b)
     if len(la) != len(lb) or not all(_same_label(u, v) for u, v in zip(la, lb, strict=True)):

@@ -99,7 +99,7 @@ def _to_json_op(op: Op) -> list[Any]:
         case Input(name=name, node=node, prediction=prediction):
             return ["input", name, _node(node), prediction]
         case Noise(clock=clock, a=a, b=b, kind=kind):
-            return ["noise", clock, a, b, kind]
+            return ["noise", clock, _number(a), _number(b), kind]
         case Eval(source=source, node=node, prediction=prediction, head=head):
             return ["eval", source, _node(node), prediction, head]
         case Lin(terms=terms):

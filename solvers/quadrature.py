@@ -19,18 +19,27 @@ from .process import Array
 _NODES, _WEIGHTS = np.polynomial.legendre.leggauss(20)
 _NODES, _WEIGHTS = (_NODES + 1) / 2, _WEIGHTS / 2
 _PANEL = 6.0  # one 20-point panel integrates e^{z u} u^4 to rounding for |z| <= 6
-_SERIES = 1.0  # below this |z| the recursion for phi cancels; the Taylor series does not
+_SERIES = 2.0  # below this |z| the recursion for phi cancels; the Taylor series does not
+_LARGEST = 709.0  # e^z overflows above
 
 
 def phi(k: int, z: float) -> float:
     """Exponential-integrator function ``phi_k(z)``.
 
     ``phi_0 = e^z``, ``phi_{k+1}(z) = (phi_k(z) - 1/k!)/z``, ``phi_k(0) = 1/k!``; equivalently
-    ``phi_k(z) = int_0^1 e^{(1-u) z} u^{k-1}/(k-1)! du``. Relative accuracy 1e-13 for k <= 6 and
-    ``-700 < z < 700`` (Taylor series for ``|z| < 1``, recursion elsewhere).
+    ``phi_k(z) = int_0^1 e^{(1-u) z} u^{k-1}/(k-1)! du``. Relative accuracy 1e-14 for k <= 6 and
+    ``-700 < z < 700`` (Taylor series for ``|z| < 2``, recursion elsewhere).
+
+    Raises
+    ------
+    InvalidGridError
+        For k < 0, and for z that is NaN or so large that ``e^z`` overflows: no step is that long.
     """
     if k < 0:
         msg = f"phi_k needs k >= 0, got {k}"
+        raise InvalidGridError(msg)
+    if not z <= _LARGEST:
+        msg = f"phi_k(z) needs z <= {_LARGEST}, got {z}: the step is too long"
         raise InvalidGridError(msg)
     if k == 0:
         return math.exp(z)

@@ -1,13 +1,13 @@
 """Mixtures of Gaussians in 60-digit arithmetic: the oracle of the exact models.
 
-Every law of the house is a mixture of Gaussians (an empirical law has zero covariances), so this one
-short, slow and independent computation checks them all.
+Every law of the house is a mixture of Gaussians (an empirical law has zero covariances), so this
+one short, slow and independent computation checks them all.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import mpmath as mp
 import numpy as np
@@ -58,5 +58,5 @@ class MPMixture:
         return Exact(float(log_density), _floats(score), _floats(denoiser))
 
 
-def _floats(v: mp.matrix) -> np.ndarray:
+def _floats(v: Any) -> np.ndarray:
     return np.array([float(u) for u in v])

@@ -23,7 +23,9 @@ class _Attention(NamedTuple):
     y: Tensor  # x - alpha * mean, (B, d)
     alpha: Coefficient
     var: Coefficient  # sigma^2
-    log_sum: Tensor  # log sum of the weights of attention, (B, 1)
+    nearest: Tensor  # index of the largest similarity, (B,)
+    peak: Tensor  # that similarity, (B, 1)
+    total: Tensor  # sum of exp(similarity - peak), (B, 1)
     average: Tensor  # their average of (points - mean), (B, d)
 
 
@@ -133,37 +135,29 @@ class Empirical:
         y, var = x - a * self.mean, s * s
         peak = x.new_full((len(x), 1), float("-inf"))
         total, average = torch.zeros_like(peak), torch.zeros_like(x)
+        nearest = torch.zeros(len(x), dtype=torch.long, device=x.device)
         for part in self._chunks(len(x)):
             scores = self._similarity(y, a, var, part)
-            new = torch.maximum(peak, scores.amax(1, keepdim=True))
+            top, where = scores.max(1, keepdim=True)
+            nearest = torch.where(top > peak, where + part.start, nearest[:, None])[:, 0]
+            new = torch.maximum(peak, top)
             shrink, scores = (peak - new).exp(), (scores - new).exp()
             total = total * shrink + scores.sum(1, keepdim=True)
             average = average * shrink + scores @ self._shifts[part]
             peak = new
-        return _Attention(y, a, var, peak + total.log(), average / total)
+        return _Attention(y, a, var, nearest, peak, total, average / total)
+
+    def _probability(self, att: _Attention, part: slice) -> Tensor:
+        """Weights of attention of a chunk, (B, chunk)."""
+        return (self._similarity(att.y, att.alpha, att.var, part) - att.peak).exp() / att.total
 
     def log_density(self, x: Tensor, alpha: Coefficient, sigma: Coefficient) -> Tensor:  # pyright: ignore
         """``log p_t(x)``, (B,); there is no default level because sigma must be positive."""
         att = self._attend(x, alpha, sigma)
-        nearest = self._nearest(att)
-        a, var = att.alpha, att.var
-        gap = (att.y - a * self._shifts[nearest]).square().sum(1)
-        top = (a * att.y * self._shifts[nearest]).sum(1, keepdim=True)
-        top = (top - 0.5 * a * a * self._norms[nearest][:, None]) / var
-        spread = torch.as_tensor(var, dtype=x.dtype, device=x.device).reshape(-1)
-        rest = (att.log_sum - top)[:, 0]
-        return rest - 0.5 * (gap / spread + self.dim * (spread.log() + LOG_2PI))
-
-    def _nearest(self, att: _Attention) -> Tensor:
-        """Index of the point with the largest weight of attention, (B,)."""
-        best = att.y.new_full((len(att.y),), float("-inf"))
-        index = torch.zeros(len(att.y), dtype=torch.long, device=self.device)
-        with torch.no_grad():
-            for part in self._chunks(len(att.y)):
-                value, where = self._similarity(att.y, att.alpha, att.var, part).max(1)
-                index = torch.where(value > best, where + part.start, index)
-                best = torch.maximum(value, best)
-        return index
+        gap = (att.y - att.alpha * self._shifts[att.nearest]).square().sum(1)
+        var = torch.as_tensor(att.var, dtype=x.dtype, device=x.device).reshape(-1)
+        rest = self._log_w[att.nearest] + att.total.log()[:, 0]
+        return rest - 0.5 * (gap / var + self.dim * (var.log() + LOG_2PI))
 
     def score(self, x: Tensor, alpha: Coefficient, sigma: Coefficient) -> Tensor:
         """``(alpha D - x)/sigma^2``, (B, d)."""
@@ -180,7 +174,7 @@ class Empirical:
         att = self._attend(x, alpha, sigma)
         out, offset = torch.zeros_like(x), (att.average * v).sum(1, keepdim=True)
         for part in self._chunks(len(x)):
-            g = (self._similarity(att.y, att.alpha, att.var, part) - att.log_sum).exp()
+            g = self._probability(att, part)
             pull = g * (v @ self._shifts[part].mT - offset)
             out = out + pull @ self._shifts[part] - pull.sum(1, keepdim=True) * att.average
         return out * (att.alpha / att.var)
@@ -190,7 +184,7 @@ class Empirical:
         att = self._attend(x, alpha, sigma)
         cov = x.new_zeros(len(x), self.dim, self.dim)
         for part in self._chunks(len(x) * self.dim):
-            g = (self._similarity(att.y, att.alpha, att.var, part) - att.log_sum).exp()
+            g = self._probability(att, part)
             gap = self._shifts[part] - att.average[:, None, :]
             cov = cov + (g[..., None] * gap).mT @ gap
         ratio = att.alpha * att.alpha / att.var

@@ -74,6 +74,7 @@ class Gaussian:
     basis: InitVar[tuple[Tensor, Tensor] | None] = None
     eigenvalues: Tensor = field(init=False)
     eigenvectors: Tensor = field(init=False)
+    _singular: bool = field(init=False, repr=False)
 
     name: ClassVar[str] = "gaussian"
     exactness: ClassVar[Mapping[str, str]] = MappingProxyType(
@@ -92,7 +93,7 @@ class Gaussian:
         cov = parameter(self.cov, "cov", (len(mean), len(mean))).to(mean)
         values, vectors = eigen(cov, "cov") if basis is None else basis
         new = {"mean": mean, "cov": cov, "eigenvalues": values, "eigenvectors": vectors}
-        self.__dict__.update(new)
+        self.__dict__.update(new, _singular=not bool((values > 0).all()))
 
     @classmethod
     def from_eigen(cls, mean: Any, eigenvectors: Any, eigenvalues: Any) -> Gaussian:
@@ -137,11 +138,8 @@ class Gaussian:
     ) -> tuple[Coefficient, Tensor, Tensor]:
         """``(alpha, u, v)``: the deviation in the eigenbasis and the variance along it."""
         points(x, self.mean)
-        a, s = coefficients(alpha, sigma, x)
+        a, s = coefficients(alpha, sigma, x, zero_sigma=not self._singular)
         v = a * a * self.eigenvalues + s * s
-        if isinstance(s, float) and s == 0.0 and not float(v.min()) > 0.0:
-            msg = "sigma must be positive, got 0.0: a singular covariance has no density"
-            raise InvalidLawError(msg)
         return a, (x - a * self.mean) @ self.eigenvectors, v
 
     def log_density(self, x: Tensor, alpha: Coefficient = 1.0, sigma: Coefficient = 0.0) -> Tensor:

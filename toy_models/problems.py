@@ -7,6 +7,7 @@ name                 d    what it shows
 ``mixture``          2    five correlated components, weights .3 .2 .2 .2 .1; reference flow
 ``product``          3    rotated product of 1-D mixtures; nonlinear and exact
 ``sharp``            2    narrow modes (width 0.02) far apart: steep switches of the denoiser
+``line``             1    one coordinate, three modes: for weak orders on paths
 ``digits-gaussian``  64   real digits, fitted Gaussian, closed flow
 ``digits-mixture``   64   real digits, a Gaussian for each class, reference flow
 ===================  ===  ==================================================================
@@ -75,6 +76,16 @@ class Problem:
     def end(self) -> Node:
         """Noise level where sampling ends."""
         return self.process.node_at_lam(self.lam_end)
+
+    def describe(self) -> dict[str, str]:
+        """Name, law, process and exactness in words, for records and tables."""
+        return {
+            "name": self.name,
+            "law": f"{self.law.name}, d = {self.law.dim}",
+            "process": type(self.process).__name__,
+            "exact": self.exact,
+            "description": f"lam from {self.lam_start:g} to {self.lam_end:g}",
+        }
 
     def on(self, process: Process) -> Problem:
         """The same problem on another process, between the same half log-SNRs."""
@@ -168,6 +179,13 @@ def _sharp() -> Problem:
     return Problem("sharp", law, VPLinear(), -4.0, 4.5, "quantiles")
 
 
+def _line() -> Problem:
+    law = ProductMixture(
+        _tensor([[0.4, 0.25, 0.35]]), _tensor([[-1.0, 0.1, 0.8]]), _tensor([[0.5, 0.4, 0.4]])
+    )
+    return Problem("line", law, VPLinear(), -4.0, 3.0, "quantiles")
+
+
 def _digits_gaussian() -> Problem:
     return Problem("digits-gaussian", digits_gaussian(), VPLinear(), -4.0, 4.0, "closed form")
 
@@ -181,6 +199,7 @@ _PROBLEMS: dict[str, Callable[[], Problem]] = {
     "mixture": _mixture,
     "product": _product,
     "sharp": _sharp,
+    "line": _line,
     "digits-gaussian": _digits_gaussian,
     "digits-mixture": _digits_mixture,
 }

@@ -18,7 +18,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -69,7 +69,7 @@ class AffineMap:
 
 
 class _Impulses:
-    """Noise that is 1 in one row for each cell, in the order in which cells are first asked for."""
+    """Noise that is 1 in one row for each cell, in the order in which cells are asked for."""
 
     def __init__(self, rows: Array | None = None) -> None:
         self.cells: dict[Noise, int] = {}
@@ -84,7 +84,10 @@ class _Impulses:
 
 
 def gaussian_noise_model(process: Process, mean: ArrayLike, variances: ArrayLike) -> Model:
-    """Noise prediction of N(mean, diag(variances)): ``sigma (x - alpha m)/(alpha^2 c + sigma^2)``."""
+    """Noise prediction ``sigma (x - alpha m)/(alpha^2 c + sigma^2)`` of N(m, diag(c)).
+
+    ``mean`` is m and ``variances`` c, both of shape (d,); the model takes x of shape (B, d).
+    """
     m, c = _check_law(mean, variances)
 
     def model(x: Tensor, t: Any) -> Tensor:
@@ -125,32 +128,32 @@ def affine_map(
     m, c = _check_law(mean, variances)
     model = gaussian_noise_model(process, m, c)
 
-    def execute(x: Array, noise: _Impulses) -> tuple[Array, int]:
-        run = run_blackbox if isinstance(box, Sampler) else _call
-        out = run(box, model, process, grid, torch.from_numpy(x), noise=noise, **options)
-        return out.x.numpy(), out.nfe
+    def execute(starts: Array, noise: _Impulses) -> tuple[Array, int]:
+        x = torch.from_numpy(np.repeat(starts[:, None], m.size, axis=1))
+        if isinstance(box, Sampler):
+            run = run_blackbox(box, model, process, grid, x, noise=noise, **options)
+        else:
+            run = box(model, process, grid, x, noise=noise, **options)
+        return run.x.numpy(), run.nfe
 
     record = _Impulses()
-    execute(np.zeros((1, m.size)), record)
+    execute(np.zeros(1), record)
     cells = tuple(record.cells)
-    count = len(cells)
+    mixture = 0.5 + 0.25 * np.cos(np.arange(1 + len(cells)))
     # rows: nothing; start; each cell; and one combination that must be the sum of the others
-    mixture = 0.5 + 0.25 * np.cos(np.arange(1 + count))
-    starts, rows = np.zeros(3 + count), np.zeros((count, 3 + count))
-    starts[1], starts[-1] = 1.0, mixture[0]
-    rows[:, 2:-1], rows[:, -1] = np.eye(count), mixture[1:]
-    out, nfe = execute(np.repeat(starts[:, None], m.size, axis=1), _Impulses(rows))
+    units = np.vstack([0.0 * mixture, np.eye(1 + len(cells)), mixture])
+    out, nfe = execute(units[:, 0].copy(), _Impulses(units[:, 1:].T.copy()))
     parts = out[1:-1] - out[0]
-    gap = np.abs(out[-1] - out[0] - mixture @ parts).max()
-    scale = np.abs(out[0]).max() + np.abs(parts).sum(axis=0).max()
-    if not gap <= 1e-9 * scale:
-        msg = f"the black box is not affine on a Gaussian (gap {gap:.1e}): does it choose its steps?"
-        raise AnalysisError(msg)
+    _check_affine(out[-1] - out[0] - mixture @ parts, out[0], parts)
     return AffineMap(out[0], parts[0], cells, parts[1:], nfe)
 
 
-def _call(box: BlackBox, *args: Any, **options: Any) -> BlackBoxRun:
-    return box(*args, **options)
+def _check_affine(gap: Array, offset: Array, parts: Array) -> None:
+    scale = np.abs(offset).max() + np.abs(parts).sum(axis=0).max()
+    worst = np.abs(gap).max()
+    if not worst <= 1e-9 * scale:
+        msg = f"the box is not affine on a Gaussian (gap {worst:.1e}): does it choose its steps?"
+        raise AnalysisError(msg)
 
 
 def marginal(node: Node, mean: ArrayLike, variances: ArrayLike) -> tuple[Array, Array]:
@@ -211,26 +214,36 @@ def strong_error(
     bias = found.offset + found.start * mean_s - mean_t
     start = found.start - propagator(first, last, variances, eta)
     total = bias**2 + start**2 * var_s
-    kernels: dict[tuple[str, float, float], list[Array]] = {}
+    if eta > 0:
+        total = total + _path_error(found, process, grid, variances, eta)
+    return np.sqrt(total)
+
+
+def _path_error(
+    found: AffineMap, process: Process, grid: Grid, variances: ArrayLike, eta: float
+) -> Array:
+    """``int (k - K)^2`` by 20-point Gauss-Legendre rules on the cells, (d,)."""
+    kernels: dict[Noise, dict[str, Array]] = {}
     for cell, coefficient in zip(found.cells, found.noise, strict=True):
-        w, h = kernels.setdefault((cell.clock, cell.a, cell.b), [0 * start, 0 * start])
-        (w if cell.kind == "W" else h)[:] = coefficient
-    if eta > 0 and len(kernels) != len(grid):
+        kernels.setdefault(replace(cell, kind="W"), {})[cell.kind] = coefficient
+    if len(kernels) != len(grid):
         msg = f"the box drew noise in {len(kernels)} cells, the grid has {len(grid)} intervals"
         raise AnalysisError(msg)
-    for (name, a, b), (w, h) in kernels.items():
-        clock = {"lam": LAM, "t": TIME}.get(name)
+    total = np.zeros_like(found.start)
+    for cell, kernel in kernels.items():
+        clock = {"lam": LAM, "t": TIME}.get(cell.clock)
         if clock is None:
-            msg = f"the strong error is known for noise in clocks 'lam' and 't', got {name!r}"
+            msg = f"strong errors are known for noise in clocks 'lam' and 't', got {cell.clock!r}"
             raise AnalysisError(msg)
-        measure = clock_measure(name, a, b)
-        s0 = a if clock is LAM else -a
+        measure = clock_measure(cell.clock, cell.a, cell.b)
+        w = kernel.get("W", 0.0) / math.sqrt(measure)
+        h = kernel.get("H", 0.0) / math.sqrt(measure / 12)
         for u, weight in zip(0.5 * (_X + 1), 0.5 * measure * _W, strict=True):
-            node = clock.node(process, s0 + measure * u)
-            exact = propagator(node, last, variances, eta) * clock.rates(process, node, eta)[2]
-            drawn = w / math.sqrt(measure) + h / math.sqrt(measure / 12) * (0.5 - u)
-            total = total + weight * (drawn - exact) ** 2
-    return np.sqrt(total)
+            node = clock.node(process, (cell.a if clock is LAM else -cell.a) + measure * u)
+            exact = propagator(node, grid[-1], variances, eta)
+            exact = exact * clock.rates(process, node, eta)[2]
+            total += weight * (w + h * (0.5 - u) - exact) ** 2
+    return total
 
 
 def _check_law(mean: ArrayLike, variances: ArrayLike) -> tuple[Array, Array]:

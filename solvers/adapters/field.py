@@ -56,9 +56,7 @@ class Clock:
     def cell(self, a: Node, b: Node, kind: str) -> Noise:
         """Noise cell of the step from a to b; its measure is ``s(b) - s(a)``."""
         return (
-            Noise("lam", a.lam, b.lam, kind)
-            if self.name == "lam"
-            else Noise("t", a.t, b.t, kind)
+            Noise("lam", a.lam, b.lam, kind) if self.name == "lam" else Noise("t", a.t, b.t, kind)
         )
 
     def rates(self, process: Process, node: Node, eta: float) -> tuple[float, float, float]:
@@ -76,10 +74,10 @@ LAM, TIME = Clock("lam"), Clock("t")
 class ReverseField:
     """The right-hand side ``a x + b eps(x, t)``: counts, checks and remembers.
 
-    The last answer is kept: a solver that asks the same question twice in a row (torchsde checks
-    shapes before each call; the last stage of one step is the first of the next) is answered
-    without asking the model again. ``asked`` counts the solver's questions, ``nfe`` the model's
-    answers, which is the number of distinct (state, time) pairs.
+    With ``remember`` the last answer is kept: a solver that asks the same question twice in a row
+    (torchsde checks shapes before each call; a new SciPy solver begins where the last stage of the
+    one before ended) is answered without asking the model again. ``asked`` counts the solver's
+    questions, ``nfe`` the model's answers, which is the number of distinct (state, time) pairs.
 
     Parameters
     ----------
@@ -91,6 +89,8 @@ class ReverseField:
         The start: shape, dtype and device of what the model is given.
     eta : float
         0 for the ODE, 1 for the reverse SDE.
+    remember : bool
+        Off for solvers that never repeat themselves: in float32 two stages may agree by accident.
 
     Raises
     ------
@@ -106,6 +106,7 @@ class ReverseField:
         clock: Clock,
         like: Tensor,
         eta: float = 0.0,
+        remember: bool = True,
     ) -> None:
         if not math.isfinite(grid[0].lam):
             msg = (
@@ -121,6 +122,7 @@ class ReverseField:
         self.s = [clock.s(node) for node in self.nodes]
         self.shape, self.dtype, self.device = like.shape, like.dtype, like.device
         self.nfe = self.asked = 0
+        self.remember = remember
         self._by_s = dict(zip(self.s, self.nodes, strict=True))
         self._last: tuple[float, Tensor, Tensor] | None = None
 
@@ -145,11 +147,13 @@ class ReverseField:
             raise ShapeError(msg)
         if not isinstance(answer, Tensor) or answer.shape != self.shape:
             got = tuple(answer.shape) if isinstance(answer, Tensor) else type(answer).__name__
-            msg = f"the model's output at t = {node.t} must have shape {tuple(self.shape)}, got {got}"
+            want = tuple(self.shape)
+            msg = f"the model's output at t = {node.t} must have shape {want}, got {got}"
             raise ShapeError(msg)
         eps = answer.detach().reshape(x.shape).to(dtype=x.dtype, device=x.device)
         self._check_finite(eps, node, "the model's output")
-        self._last = (node.t, x.clone(), eps)
+        if self.remember:
+            self._last = (node.t, x.clone(), eps)
         return eps
 
     def drift(self, s: float, x: Tensor) -> Tensor:

@@ -4,11 +4,11 @@
 with additive noise, Ito for Euler, Milstein and SRK, Stratonovich for Heun and midpoint: with
 additive noise they are one and the same equation. ``sdeint`` is called once for each interval,
 because its step is one constant, and takes one step in it. The Brownian motion is ours: its cells
-are the intervals of the grid, so nested grids share a path (:class:`~fokker.solvers.noise.
-GridPath`) and no sample's noise depends on its batch.
+are the intervals of the grid, so nested grids share a path (``GridPath`` of ``noise.py``) and no
+sample's noise depends on its batch.
 
-The space-time area. torchsde hands SRK the pair ``(W, U)`` with ``U = int_0^h W_s ds`` (no division
-by h), which is ``h (W/2 + H)`` for the area ``H`` of the house, of variance h/12.
+The space-time area. A Brownian motion hands SRK the pair ``(W, U)`` with ``U = int_0^h W_s ds``,
+not divided by h, which is ``h (W/2 + H)`` for the area ``H`` of a noise cell, of variance h/12.
 
 What they have, on the reverse SDE (additive noise, coefficients that depend on time):
 
@@ -59,39 +59,43 @@ class _ReverseSDE:
         return self.field.diffusion(float(s)) * v
 
 
-def _brownian(field: ReverseField, source: NoiseSource, x: Tensor) -> Any:
-    """A Brownian motion for torchsde whose increments are the noise cells of the grid."""
+class _Cells:
+    """A Brownian motion known on the cells of the grid only; its increments are their noises."""
+
+    levy_area_approximation = "space-time"
+
+    def __init__(self, field: ReverseField, source: NoiseSource, y: Tensor) -> None:
+        self.field, self.source, self.like = field, source, y.reshape(field.shape)
+        self.dtype, self.device, self.shape = y.dtype, y.device, y.shape
+        self.index = {s: i for i, s in enumerate(field.s)}
+
+    def __repr__(self) -> str:
+        return f"Brownian motion on {len(self.index) - 1} cells"
+
+    def _draw(self, i: int, kind: str) -> Tensor:
+        cell = self.field.clock.cell(self.field.nodes[i], self.field.nodes[i + 1], kind)
+        return self.source.draw(cell, self.like).reshape(self.shape)
+
+    def __call__(
+        self, ta: Any, tb: Any = None, return_U: bool = False, return_A: bool = False
+    ) -> Any:
+        i = self.index.get(float(ta))
+        if tb is None or return_A or i is None or self.index.get(float(tb)) != i + 1:
+            msg = f"noise is asked for on [{ta}, {tb}], which is no interval of the grid"
+            raise InvalidPlanError(msg)
+        h = self.field.s[i + 1] - self.field.s[i]
+        w = self._draw(i, "W") * h**0.5
+        if not return_U:
+            return w
+        area = self._draw(i, "H") * (h / 12) ** 0.5
+        return w, h * (0.5 * w + area)
+
+
+def _brownian(field: ReverseField, source: NoiseSource, y: Tensor) -> Any:
+    """The same, as an instance of torchsde's own base class."""
     import torchsde
 
-    index = {s: i for i, s in enumerate(field.s)}
-    like = x.reshape(field.shape)
-
-    class CellBrownian(torchsde.BaseBrownian):
-        dtype, device, shape = x.dtype, x.device, x.shape
-        levy_area_approximation = "space-time"
-
-        def __repr__(self) -> str:
-            return f"CellBrownian({len(field.s) - 1} cells)"
-
-        def _draw(self, i: int, kind: str) -> Tensor:
-            cell = field.clock.cell(field.nodes[i], field.nodes[i + 1], kind)
-            return source.draw(cell, like).reshape(x.shape)
-
-        def __call__(
-            self, ta: Any, tb: Any = None, return_U: bool = False, return_A: bool = False
-        ) -> Any:
-            i = index.get(float(ta))
-            if tb is None or return_A or i is None or index.get(float(tb)) != i + 1:
-                msg = f"noise is asked for on [{ta}, {tb}], which is no interval of the grid"
-                raise InvalidPlanError(msg)
-            h = field.s[i + 1] - field.s[i]
-            w = self._draw(i, "W") * h**0.5
-            if not return_U:
-                return w
-            area = self._draw(i, "H") * (h / 12) ** 0.5
-            return w, h * (0.5 * w + area)
-
-    return CellBrownian()
+    return type("CellBrownian", (_Cells, torchsde.BaseBrownian), {})(field, source, y)
 
 
 @dataclass(frozen=True)

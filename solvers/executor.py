@@ -1,0 +1,282 @@
+"""Where vectors live during a run, and what guards them.
+
+Each linear row is summed in place into a buffer from a pool; a buffer returns to the pool when its
+vector dies, and the one that died last is used first, since it is still in the cache. So memory is
+the plan's own peak of live vectors.
+
+A model is somebody else's code. It may return its input, a view of it, the same tensor at every
+call, or keep what it was given: none of that changes a result. It may not change its input, nor
+write into an output that is still needed: both are errors, not wrong samples.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import lru_cache
+from numbers import Integral
+
+import torch
+from torch import Tensor
+
+from .checks import bad_samples, check_like, named_samples, shown
+from .errors import InvalidPlanError, NonFiniteError, ShapeError
+from .events import Cancelled, Event
+from .fused import fused_sum
+from .model import Model
+from .noise import CellNoise, NoiseSource
+from .plan import Eval, Lin, Noise, Plan, Weight, combine, interpret
+from .process import Node
+
+
+@dataclass(slots=True)
+class _Answer:
+    """A live output of the model that is not ours, and how it looked when it was new."""
+
+    tensor: Tensor
+    storage: int
+    version: int | None
+    total: float | None  # sum of the entries, for the first output of a run
+
+
+class Executor:
+    """One run of one plan; see the module."""
+
+    def __init__(
+        self,
+        plan: Plan,
+        model: Model,
+        x: Tensor,
+        *,
+        noise: NoiseSource | int | None,
+        callback: Callable[[Event], object] | None,
+        save_at: set[int],
+        compiled: bool,
+        grad: bool,
+    ) -> None:
+        self.plan, self.model, self.like = plan, model, x
+        self.shape, self.dtype, self.device = x.shape, x.dtype, x.device
+        self.noise = CellNoise(int(noise)) if isinstance(noise, (int, Integral)) else noise
+        self.callback, self.save_at = callback, save_at
+        self.compiled, self.grad, self.host = compiled, grad, x.device.type == "cpu"
+        self.marks = {m.vector: m for m in plan.marks}
+        self.saved: dict[int, Tensor] = {0: x.clone()} if 0 in save_at else {}
+        self.pool: list[Tensor] = []
+        self.owned: set[int] = {x.untyped_storage().data_ptr()}
+        self.answers: dict[int, _Answer] = {}
+        self.asked = False  # whether the model was
+        self.shown: set[int] = set()  # rows that the model has seen
+        self.last: tuple | None = None  # newest evaluation, kept for the callback only
+        self.flags: list[tuple[int, Tensor]] = []
+        ids = getattr(self.noise, "sample_ids", None)
+        self.sample_ids = list(ids) if ids is not None else list(range(x.shape[0]))
+
+    def __call__(self, inputs: dict[str, Tensor]) -> dict[str, Tensor]:
+        """Run the plan; nothing is read back from a device on the way."""
+        return interpret(
+            self.plan,
+            inputs=inputs,
+            evaluate=self.evaluate,
+            draw=self.draw,
+            add=self.add,
+            after=self.after,
+            forget=self.forget,
+        )
+
+    # -- readings of the kinds of rows ---------------------------------------------------------
+
+    def draw(self, _row: int, op: Noise) -> Tensor:
+        """The noise of a cell."""
+        if self.noise is None:
+            msg = "the plan draws noise: give run(..., noise=<seed>)"
+            raise InvalidPlanError(msg)
+        out = self.noise.draw(op, self.like)
+        check_like(out, self.like, f"the noise of the cell [{op.a}, {op.b}]")
+        return out
+
+    def evaluate(self, row: int, op: Eval, x: Tensor) -> Tensor:
+        """The model's output, as a tensor that nobody will change while it is needed."""
+        before = _version(x)
+        # an alias, so that whatever the model keeps of it shows in the use count of its storage
+        out = self.model(x if self.grad else x.detach(), op.node.t)
+        if _version(x) != before:
+            msg = f"the model changed its input in place at t = {op.node.t}; leave x as it is"
+            raise ShapeError(msg)
+        self.shown.add(op.source)
+        if not self._fits(out):
+            check_like(out, self.like, f"the model's output at t = {op.node.t}", same_dtype=False)
+        if out.requires_grad and not self.grad:
+            out = out.detach()
+        out = self._keep(row, op, out) if out.dtype == self.dtype else out.to(self.dtype)
+        if self.callback is not None:
+            self.last = (op, x.clone(), out)
+        return out
+
+    def _fits(self, out: Tensor) -> bool:
+        """The usual case, without a sentence ready for the unusual ones."""
+        return (
+            type(out) is Tensor
+            and out.dtype == self.dtype
+            and out.shape == self.shape
+            and out.device == self.device
+        )
+
+    def _keep(self, row: int, op: Eval, out: Tensor) -> Tensor:
+        storage = out.untyped_storage().data_ptr()
+        total = None if self.asked else float(out.detach().sum()) if self.host else None
+        self.asked = True
+        for old in self.answers.values():
+            changed = old.version != _version(old.tensor)
+            if old.storage == storage:
+                if old.total is not None:  # memory written past torch counts no versions
+                    now = float(old.tensor.detach().sum())
+                    changed |= math.isfinite(now) and now != old.total
+                changed |= not self.host  # a replayed graph overwrites without a trace
+            if changed:
+                msg = (
+                    f"at t = {op.node.t} the model wrote into an output that it had returned "
+                    "before; return a new tensor"
+                )
+                raise ShapeError(msg)
+        if storage in self.owned:
+            return out.clone()  # the model returned its input: never alias a state
+        self.answers[row] = _Answer(out, storage, _version(out), total)
+        return out
+
+    def add(self, row: int, weights: tuple[Weight, ...], vectors: tuple[Tensor, ...]) -> Tensor:
+        """One linear row, in a buffer of the pool."""
+        sums = None
+        if self.grad:
+            usable = [w if isinstance(w, float) else self._array(w) for w in weights]
+            out = combine(tuple(usable), vectors)
+        else:
+            out = self._buffer()
+            if self.compiled and all([isinstance(w, float) for w in weights]):
+                sums = fused_sum(weights, vectors, out)
+            if sums is None:
+                self._add_in_place(weights, vectors, out)
+        if row in self.plan.arrivals:
+            self._watch(row, vectors, out, sums)
+        return out
+
+    def _add_in_place(
+        self, weights: tuple[Weight, ...], vectors: tuple[Tensor, ...], out: Tensor
+    ) -> None:
+        first = weights[0]
+        scale = _scalar(first) if isinstance(first, float) else self._array(first)
+        torch.mul(vectors[0], scale, out=out)
+        for w, v in zip(weights[1:], vectors[1:], strict=True):
+            if isinstance(w, float):
+                out.add_(v, alpha=w)
+            else:
+                out.addcmul_(v, self._array(w))
+
+    def after(self, row: int, vector: Tensor) -> None:
+        """Show and save the state where a step ends."""
+        mark = self.marks.get(row)
+        if mark is None:
+            return
+        if mark.step in self.save_at:
+            self.saved[mark.step] = vector.clone()
+        if self.callback is not None:
+            event = Event(mark, len(self.plan.marks), vector, self.last)
+            self.callback(event)
+            event.close()
+            if event.cancelled:
+                raise Cancelled(row, vector)
+
+    def forget(self, row: int, vector: Tensor) -> None:
+        """Take back the buffer of a dead vector, unless the model still holds it."""
+        if row in self.answers:
+            del self.answers[row]
+        elif (
+            not self.grad
+            and isinstance(self.plan.ops[row], Lin)
+            and (row not in self.shown or _owners(vector) <= _ALONE)
+        ):
+            self.pool.append(vector)
+
+    # -- helpers -------------------------------------------------------------------------------
+
+    def _buffer(self) -> Tensor:
+        if self.pool:
+            return self.pool.pop()
+        out = torch.empty_like(self.like)
+        self.owned.add(out.untyped_storage().data_ptr())
+        return out
+
+    def _array(self, w: Weight) -> Tensor:
+        """A weight per coordinate or sample, as a tensor beside the state."""
+        like = self.like
+        out = w if isinstance(w, Tensor) else torch.tensor(w)
+        out = out.to(dtype=like.dtype, device=like.device)
+        fits = out.ndim <= like.ndim and all(
+            a in (1, b) for a, b in zip(reversed(out.shape), reversed(like.shape), strict=False)
+        )
+        if not fits:
+            msg = f"a weight of shape {tuple(out.shape)} does not fit a state {tuple(like.shape)}"
+            raise ShapeError(msg)
+        return out
+
+    def _watch(
+        self, row: int, vectors: tuple[Tensor, ...], out: Tensor, sums: Tensor | None
+    ) -> None:
+        """See that a new model output left the state finite: one sum, which NaN and inf spoil."""
+        if sums is None:
+            plain = out.detach() if self.grad else out
+            sums = plain.sum() if self.host else plain.flatten(1).sum(1)
+        if not self.host:
+            self.flags.append((row, sums))
+            return
+        if math.isfinite(float(sums)):
+            return
+        if not bool((bad := bad_samples(out)).any()):
+            return  # finite values whose sum overflows
+        for j, vector in zip(self.plan.columns[row][0], vectors, strict=True):
+            op = self.plan.ops[j]
+            if isinstance(op, Eval) and bool((guilty := bad_samples(vector)).any()):
+                self._complain(j, op.node, guilty, "the model's output")
+        self._complain(row, self._newest(row), bad, "the state")
+
+    def check_flags(self) -> None:
+        """Read the sums of a device run, once."""
+        if not self.flags:
+            return
+        bad = ~torch.isfinite(torch.stack([s for _, s in self.flags])).cpu()
+        if bool(bad.any()):
+            first = int(bad.any(1).nonzero()[0])
+            row = self.flags[first][0]
+            self._complain(row, self._newest(row), bad[first], "the model's output")
+
+    def _newest(self, row: int) -> Node:
+        """Where the newest model output that a row reads was taken."""
+        read = [self.plan.ops[j] for j in sorted(self.plan.columns[row][0])]
+        return [op.node for op in read if isinstance(op, Eval)][-1]
+
+    def _complain(self, row: int, node: Node, bad: Tensor, what: str) -> None:
+        step = 1 + sum(m.vector < row for m in self.plan.marks)
+        ids = named_samples(bad, self.sample_ids)
+        msg = f"{what} is not finite in step {step} at t = {node.t}, samples {shown(ids)}"
+        raise NonFiniteError(msg, step=step, t=node.t, sample_ids=ids)
+
+
+@lru_cache(maxsize=4096)
+def _scalar(w: float) -> Tensor:
+    """A weight as torch takes it fastest; it is not a matter of precision."""
+    return torch.tensor(w, dtype=torch.float64)
+
+
+def _version(x: Tensor) -> int | None:
+    """Number of in-place changes so far; tensors made in inference mode do not count them."""
+    return None if x.is_inference() else x._version
+
+
+def _owners(x: Tensor) -> int:
+    """How many tensors share the memory of x."""
+    count = getattr(torch._C, "_storage_Use_Count", None)
+    return count(x.untyped_storage()._cdata) if count else _ALONE + 1  # unknown: keep it
+
+
+_ALONE = 0
+_ALONE = _owners(torch.empty(1))

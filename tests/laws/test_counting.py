@@ -1,0 +1,304 @@
+"""What a plan costs and hands over is what its sampler declares; and nothing breaks at the ends.
+
+About plans; of other kinds only the declared number of evaluations, which their runs report.
+"""
+
+from __future__ import annotations
+
+import inspect
+import math
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from fokker.solvers.adapters.blackbox import run_blackbox
+from fokker.solvers.discrete import from_alphas_cumprod
+from fokker.solvers.errors import FokkerError, InvalidGridError, InvalidPlanError
+from fokker.solvers.grids import Grid, grid_from_times
+from fokker.solvers.plan import Eval, Input, Lin, Noise
+from fokker.solvers.registry import get, samplers
+from fokker.solvers.run import run
+
+from laws.zoo import (
+    GRIDS,
+    PLANS,
+    PROCESSES,
+    bimodal,
+    bimodal_model,
+    each,
+    grid_map,
+    grid_of,
+    starts,
+    steps_of,
+    variants,
+    warm,
+)
+
+STEPS = range(1, 13)
+TABLE = from_alphas_cumprod(np.cos(np.linspace(0.05, math.pi / 2, 40))[:-1] ** 2)
+ZERO_SNR = from_alphas_cumprod([*np.cos(np.linspace(0.05, math.pi / 2, 40))[:-1] ** 2, 0.0])
+EVERY_PROCESS = {**PROCESSES, "table": TABLE, "zero-snr": ZERO_SNR}
+
+
+# -- evaluations, history, marks, memory ----------------------------------------------------------
+
+
+@each()
+@pytest.mark.parametrize("kind", GRIDS)
+def test_declared_evaluations_are_those_of_the_plan(entry, kind):
+    for steps in STEPS:
+        grid = grid_of(PROCESSES["vp"], steps, kind)
+        if steps % entry.multiple:
+            with pytest.raises(InvalidPlanError, match=f"divisible by {entry.multiple}, got {steps}"):
+                entry(PROCESSES["vp"], grid)
+            continue
+        assert entry(PROCESSES["vp"], grid).nfe == entry.nfe(steps), steps
+        # the step to sigma 0 never asks for more than a step elsewhere
+        last = entry.nfe(steps + entry.multiple)
+        if entry.multiple == 1:
+            assert entry.nfe(steps) < entry(PROCESSES["vp"], grid.with_zero()).nfe <= last
+
+
+@each([e for e in samplers("blackbox") if e.nfe(8) > 0])
+def test_declared_evaluations_of_a_black_box_are_those_of_its_run(entry):
+    process = PROCESSES["vp"]
+    for steps in (1, 2, 3, 7):
+        grid = grid_of(process, steps_of(entry, steps))
+        model = bimodal_model(process, entry.prediction)
+        result = run_blackbox(entry, model, process, grid, starts(2), noise=0)
+        assert result.nfe == entry.nfe(len(grid)), steps
+
+
+@each()
+def test_evaluations_ask_for_the_declared_prediction(entry):
+    for grid in (g := grid_of(PROCESSES["vp"], steps_of(entry, 6)), g.with_zero()):
+        if len(grid) % entry.multiple:
+            continue
+        asked = {op.prediction for op in entry(PROCESSES["vp"], grid).ops if isinstance(op, Eval)}
+        assert asked == {entry.prediction}
+
+
+@each()
+def test_no_evaluation_is_made_at_sigma_zero_or_repeated(entry):
+    steps = steps_of(entry, 5)
+    grid = grid_of(PROCESSES["flow"], steps).with_zero()
+    plan = entry(PROCESSES["flow"], grid.part(len(grid) - steps, len(grid)))
+    evals = [op for op in plan.ops if isinstance(op, Eval)]
+    assert all(op.node.sigma > 0 for op in evals)
+    assert len(evals) == plan.nfe
+
+
+@each()
+def test_a_cold_plan_asks_for_its_start_alone_a_warm_one_for_the_declared_history(entry):
+    process, steps = PROCESSES["vp"], steps_of(entry, 8)
+    maps = grid_map(process)
+    assert list(entry(process, maps.grid(steps)).inputs) == ["x"]
+    plan = warm(entry, maps, steps)
+    expected = {"x": None} | {f"m-{j}": entry.prediction for j in range(1, 1 + entry.history)}
+    found = {op.name: op.prediction for op in plan.ops if isinstance(op, Input)}
+    assert found == expected
+    assert plan.nfe <= entry.nfe(steps)
+    nodes = {op.name: op.node.lam for op in plan.ops if isinstance(op, Input)}
+    for j, node in enumerate(maps.history(steps, entry.history), 1):
+        assert nodes[f"m-{j}"] == node.lam < maps.grid(steps)[0].lam
+
+
+@each([e for e in PLANS if e.history])
+def test_more_history_than_declared_is_not_used_and_every_declared_node_is(entry):
+    process, steps = PROCESSES["vp"], steps_of(entry, 12)
+    maps = grid_map(process)
+    plan = warm(entry, maps, steps)
+    more = entry(process, maps.grid(steps), history=maps.history(steps, entry.history + 2))
+    assert more == plan
+    used = {j for op in plan.ops if isinstance(op, Lin) for j, _ in op.terms}
+    assert {i for i, op in enumerate(plan.ops) if isinstance(op, Input)} <= used
+
+
+@each([e for e in PLANS if not e.history])
+def test_a_sampler_that_declares_no_history_takes_none(entry):
+    parameters = inspect.signature(entry.build).parameters
+    if "history" in parameters:  # accepted for uniformity, and of no effect
+        process, maps = PROCESSES["vp"], grid_map(PROCESSES["vp"])
+        steps = steps_of(entry, 3)
+        grid = maps.grid(steps)
+        assert entry(process, grid, history=maps.history(steps, 2)) == entry(process, grid)
+
+
+@each()
+def test_each_step_is_marked_at_its_node_and_the_last_mark_is_the_sample(entry):
+    for steps in (1, 2, 7):
+        for grid in (g := grid_of(PROCESSES["edm"], steps_of(entry, steps)), g.with_zero()):
+            if len(grid) % entry.multiple:
+                continue
+            for options in variants(entry):
+                plan = entry(PROCESSES["edm"], grid, **options)
+                assert [m.step for m in plan.marks] == list(range(1, len(grid) + 1))
+                assert [m.node for m in plan.marks] == list(grid.nodes[1:])
+                assert plan.marks[-1].vector == plan.outputs["x"]
+                vectors = [m.vector for m in plan.marks]
+                assert vectors == sorted(set(vectors))
+
+
+@each()
+def test_outputs_for_a_following_plan_are_model_outputs_newest_first(entry):
+    plan = entry(PROCESSES["vp"], grid_of(PROCESSES["vp"], steps_of(entry, 8)))
+    names = [n for n in plan.outputs if n != "x"]
+    assert names == [f"m-{j}" for j in range(1, 1 + len(names))]
+    assert len(names) >= entry.history
+    lams = []
+    for name in names:
+        op = plan.ops[plan.outputs[name]]
+        assert isinstance(op, Eval)
+        lams.append(op.node.lam)
+    assert lams == sorted(lams, reverse=True)
+
+
+@each([e for e in PLANS if e.stochastic])
+def test_each_step_draws_at_most_one_noise_and_it_belongs_to_that_step(entry):
+    process = PROCESSES["vp"]
+    grid = grid_of(process, steps_of(entry, 6))
+    plan = entry(process, grid)
+    cells = [(op.a, op.b) for op in plan.ops if isinstance(op, Noise)]
+    ends = [(s.t, t.t) if "t" in _clocks(plan) else (s.lam, t.lam) for s, t in grid.steps()]
+    assert cells == ends
+
+
+def _clocks(plan) -> set[str]:
+    return {op.clock for op in plan.ops if isinstance(op, Noise)}
+
+
+@each([e for e in PLANS if not e.stochastic])
+def test_a_deterministic_sampler_draws_nothing(entry):
+    plan = entry(PROCESSES["vp"], grid_of(PROCESSES["vp"], steps_of(entry, 6)))
+    assert not _clocks(plan)
+
+
+# states, outputs of the model and the new state alive at once; k outputs in the row give k + 2
+PEAKS = {
+    "ddim": 3,
+    "dpmpp_2m": 4,
+    "dpmpp_3m": 5,
+    "exp_ab5_data": 7,
+    "lms": 6,
+    "sde_dpmpp_2m": 5,
+    "unipc_2": 5,
+    "unipc_3": 6,
+    "edm_heun": 4,
+    "rho_rk4": 6,
+}
+
+
+@pytest.mark.parametrize("name", PEAKS)
+def test_memory_is_what_the_row_needs(name):
+    plan = get(name)(PROCESSES["vp"], grid_of(PROCESSES["vp"], 12))
+    assert plan.peak_live == PEAKS[name]
+
+
+@each()
+def test_memory_does_not_grow_with_the_number_of_steps(entry):
+    peaks = [
+        entry(PROCESSES["vp"], grid_of(PROCESSES["vp"], steps_of(entry, n))).peak_live
+        for n in (12, 24, 48)
+    ]
+    assert peaks[0] == peaks[1] == peaks[2] <= 10
+
+
+# -- the ends -------------------------------------------------------------------------------------
+
+
+@each()
+@pytest.mark.parametrize("process", EVERY_PROCESS.values(), ids=EVERY_PROCESS)
+def test_steps_to_sigma_zero_give_a_finite_sample_on_every_process(entry, process):
+    model, first = bimodal_model(process, entry.prediction), starts()
+    for steps in (1, 2, 5):
+        inner = grid_of(process, steps_of(entry, steps))
+        grid = inner.part(entry.multiple - 1, len(inner)).with_zero()
+        for options in variants(entry):
+            plan = entry(process, grid, **options)
+            x = run(plan, model, first * grid[0].sigma, noise=1).x
+            assert torch.isfinite(x).all()
+            assert not entry.semilinear or x.abs().max() < 100.0
+            if len(grid) == 1 and not entry.stochastic:  # every sampler is then x = D
+                d = bimodal(first * grid[0].sigma, grid[0])
+                torch.testing.assert_close(x, d, rtol=1e-12, atol=1e-12)
+
+
+@each([e for e in PLANS if e.order == 1 or e.weak == 1])
+def test_a_first_order_step_to_sigma_zero_is_the_data_prediction(entry):
+    """Also of stochastic samplers: the last step returns the mean, without noise.
+
+    Only a method in the time t cannot know that it is the last.
+    """
+    process = PROCESSES["vp"]
+    inner = grid_of(process, 4)
+    plan = entry(process, inner.with_zero())
+    saved = run(
+        plan, bimodal_model(process, entry.prediction), starts(), noise=1, save_at=(4, 5)
+    ).saved
+    expected = bimodal(saved[4], inner[-1])
+    if entry.clock == "lam":
+        torch.testing.assert_close(saved[5], expected, rtol=1e-12, atol=1e-12)
+    else:
+        assert (saved[5] - expected).abs().max() > 1e-6
+
+
+NO_SIGNAL = {k: p for k, p in EVERY_PROCESS.items() if p.node(p.t_max).alpha == 0.0}
+
+
+def test_processes_without_signal_at_their_noise_end_are_among_those_tried():
+    assert set(NO_SIGNAL) == {"cosine", "flow", "trig", "zero-snr"}
+
+
+@each()
+@pytest.mark.parametrize("process", NO_SIGNAL.values(), ids=NO_SIGNAL)
+@pytest.mark.parametrize("to_zero", [False, True])
+def test_a_start_at_alpha_zero_samples_or_is_refused_in_one_sentence(entry, process, to_zero):
+    steps = steps_of(entry, 5)
+    times = np.linspace(process.t_max, 0.1, steps + (not to_zero))
+    grid = grid_from_times(process, list(times))
+    grid = grid.with_zero() if to_zero else grid
+    if entry.prediction in ("noise", "score"):
+        with pytest.raises(InvalidGridError, match=r"cannot start at alpha = 0 .* data prediction"):
+            entry(process, grid)
+        return
+    for options in variants(entry):
+        plan = entry(process, grid, **options)
+        x = run(plan, bimodal_model(process, entry.prediction), starts(), noise=1).x
+        assert torch.isfinite(x).all()
+        assert x.abs().max() < 20.0
+
+
+@each([e for e in PLANS if e.semilinear and e.prediction == "data" and e.nfe(1) == 1])
+def test_a_step_from_alpha_zero_is_the_limit_of_steps_from_ever_lower_lams(entry):
+    """Stages inside an infinite step are a matter of taste; one evaluation leaves no choice."""
+    process, end = PROCESSES["flow"], PROCESSES["flow"].node_at_lam(-1.0)
+    model = bimodal_model(process, entry.prediction)
+
+    def sample(begin: float, options: dict[str, Any]) -> torch.Tensor:
+        grid = Grid((process.node_at_lam(begin), end))
+        # one noise for all: the cells differ
+        return run(entry(process, grid, **options), model, starts(), noise=_OneNoise()).x
+
+    for options in variants(entry):
+        if 0 < options.get("eta", 1.0) < 1 or options.get("correct_last"):
+            continue  # e^{-eta h} is not gone at lam = -24; a corrector evaluates inside the step
+        limit = sample(-math.inf, options)
+        gaps = [float((sample(lam, options) - limit).abs().max()) for lam in (-8.0, -16.0, -24.0)]
+        assert gaps[2] < 1e-9
+        assert gaps[2] < 1e-2 * gaps[1] < 1e-4 * gaps[0] or gaps[0] < 1e-12
+
+
+class _OneNoise:
+    def draw(self, cell: Noise, like: torch.Tensor) -> torch.Tensor:
+        return starts(like.shape[0], seed=9).to(like)
+
+
+@each()
+def test_every_error_of_a_grid_that_cannot_be_is_one_sentence(entry):
+    process = PROCESSES["vp"]
+    good = grid_of(process, steps_of(entry, 3))
+    for nodes in (good.nodes[:1], (), (good[0], good[0]), good.nodes[::-1]):
+        with pytest.raises(FokkerError) as caught:
+            entry(process, Grid(tuple(nodes)))
+        assert "\n" not in str(caught.value)
