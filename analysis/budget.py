@@ -27,8 +27,8 @@ from .paired import rms, sample
 from .path_order import MonteCarloPath
 
 BATCH = 32
-FINE = 4000
-"""Steps of the fine solution for stochastic samplers; every shown step count divides it."""
+FINE = {"plan": 4000, "blackbox": 500}
+"""Steps of the fine solution for stochastic samplers; every shown step count divides a half of it."""
 
 
 def steps_within(sampler: Sampler, nfe: int) -> int | None:
@@ -68,7 +68,7 @@ class _FinePath:
     """A stochastic sampler's own fine solution, and the path on which it was made."""
 
     def __init__(self, sampler: Sampler, p: Problem, grids: GridMap) -> None:
-        finest = grids.grid(FINE)
+        finest = grids.grid(FINE[sampler.kind])
         start, _ = _starts(p)
         self.x = start * finest[0].alpha
         self.path = MonteCarloPath.random(finest, tuple(self.x.shape), seed=11)
@@ -85,18 +85,20 @@ class _FinePath:
         return rms(self._run(grid) - self.truth)
 
 
-def _divisor(steps: int, multiple: int) -> int | None:
-    """Largest step count up to ``steps`` whose grid is nested in the fine one."""
-    for n in range(steps, 0, -1):
-        if FINE % n == 0 and n % multiple == 0:
-            return n
-    return None
+def _nested(steps: int, sampler: Sampler) -> int | None:
+    """Largest step count up to ``steps`` whose grid is nested in the fine one, and coarser."""
+    fine = FINE[sampler.kind]
+    fits = (n for n in range(steps, 0, -1) if fine % (2 * n) == 0 and n % sampler.multiple == 0)
+    return next(fits, None)
 
 
 def budget_errors(
-    sampler: Sampler, p: Problem, grids: GridMap, budgets: Sequence[int]
+    sampler: Sampler, p: Problem, grids: GridMap, budgets: Sequence[int], *, paths: bool = True
 ) -> list[dict[str, Any]]:
-    """Rows ``{nfe, steps, measure, value}`` for every budget that allows at least one step."""
+    """Rows ``{nfe, steps, measure, value}`` for every budget that allows at least one step.
+
+    ``paths=False`` leaves out errors on a path, which need a fine solution.
+    """
     if sampler.nfe(1) == 0:  # it chooses its own evaluations: a budget means nothing
         return []
     gaussian = isinstance(p.law, Gaussian) and sampler.kind == "plan"
@@ -105,13 +107,13 @@ def budget_errors(
     for nfe in budgets:
         steps = steps_within(sampler, nfe)
         if steps and sampler.stochastic and not gaussian:
-            steps = _divisor(steps, sampler.multiple)
+            steps = _nested(steps, sampler)
         if not steps or steps in seen:
             continue
         seen.add(steps)
         grid = grids.grid(steps)
         measure = "W2" if gaussian else "path" if sampler.stochastic else "paired"
-        if measure == "path" and (sampler.strong is None or p.law.dim > 8):
+        if measure == "path" and (not paths or sampler.strong is None or p.law.dim > 8):
             break  # no path to compare on, or too long a fine solution
         try:
             if gaussian:

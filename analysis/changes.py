@@ -1,7 +1,8 @@
 """What changed between two certificates: sentences, each better, worse, or neither.
 
 Worse is what a user of the sampler loses: a verdict falls, a claim is lowered or withdrawn, an
-observed order drops, an error grows beyond a ratio, the stable interval shrinks, a step costs more.
+observed order drops, an error grows beyond a ratio, the stable interval shrinks, a step costs
+more evaluations.
 Errors at the rounding floor are not compared: they change from machine to machine.
 """
 

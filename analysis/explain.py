@@ -1,8 +1,8 @@
 """What tells two plans apart: the entries of their canonical forms that differ, in words.
 
-Every evaluated state and every output of a plan is a weighted sum of its leaves: inputs, noises and
-model outputs. Two samplers are the same for every model whatsoever if these weights agree; where
-they do not, the list of differing weights *is* the difference between the samplers.
+Every evaluated state and every output of a plan is a weighted sum of its leaves: inputs, noises
+and model outputs. Two samplers are the same for every model whatsoever if these weights agree;
+where they do not, the list of differing weights *is* the difference between the samplers.
 
 Plans that ask the model for different things are first written for the same prediction. Leaves are
 matched by what they are (the name of an input, the cell of a noise, the level of an evaluation and
@@ -64,7 +64,7 @@ class Difference:
     entries : tuple of Entry
         Differing weights, largest first.
     only_first, only_second : tuple of str
-        Leaves and evaluations that one plan has and the other has not.
+        Leaves that one plan has and the other has not.
     prediction : str
         The prediction for which both were written.
     """
@@ -97,7 +97,7 @@ def explain(first: Plan, second: Plan, *, tolerance: float = TOLERANCE) -> Diffe
     common = first.outputs.keys() & second.outputs.keys()
     a, b = (_normal(plan, prediction, common) for plan in (first, second))
     pairs, only_a, only_b = _match(a.leaves, b.leaves)
-    rows, rows_a, rows_b = _match(a.rows, b.rows)
+    rows, _, _ = _match(a.rows, b.rows)  # a state without partner has an output without one
     entries = []
     for i, k in rows:
         for j, m in [*pairs, *((j, None) for j in only_a), *((None, m) for m in only_b)]:
@@ -107,9 +107,9 @@ def explain(first: Plan, second: Plan, *, tolerance: float = TOLERANCE) -> Diffe
                 leaf = a.leaves[j] if j is not None else b.leaves[m or 0]
                 entries.append(Entry(a.rows[i].text, leaf.text, x, y))
     entries.sort(key=lambda e: -e.gap)
-    only_first = [a.leaves[j].text for j in only_a] + [a.rows[i].text for i in rows_a]
-    only_second = [b.leaves[j].text for j in only_b] + [b.rows[i].text for i in rows_b]
-    return Difference(tuple(entries), tuple(only_first), tuple(only_second), prediction)
+    only_first = tuple(a.leaves[j].text for j in only_a)
+    only_second = tuple(b.leaves[j].text for j in only_b)
+    return Difference(tuple(entries), only_first, only_second, prediction)
 
 
 @dataclass(frozen=True)
@@ -120,7 +120,7 @@ class _Normal:
 
 
 def _normal(plan: Plan, prediction: str, outputs: set[str]) -> _Normal:
-    """Labels and canonical form of a plan, written for one prediction, with some of its outputs."""
+    """Labels and canonical form of a plan for one prediction, with some of its outputs."""
     kept = {name: j for name, j in plan.outputs.items() if name in outputs}
     plan = to_prediction(replace(plan, outputs=kept), prediction)
     turns: dict[tuple[float, str], int] = {}

@@ -65,19 +65,19 @@ def render(certificate: Mapping[str, Any]) -> str:
     """
     data = check(plain(certificate))
     entries = sorted(data["samplers"], key=lambda e: e["name"])
-    zoo = _filters_html(entries) + summary_html(entries)
-    parts = [
-        _head_html(data),
-        _limits_html(data),
-        _answers_html(data),
-        _section("zoo", "All samplers", zoo),
-        _section("reading", "How to read it", _READING + _problems_html(data)),
-        _optional("accuracy", "Error against work", accuracy_html(entries)),
-        _optional("split", "Where the error comes from", split_html(entries)),
-        _optional("to-zero", "The step to sigma = 0", to_zero_html(entries)),
-        _section("sheets", "Sampler by sampler", _FOLDING + sheets_html(entries)),
+    sections = [
+        ("answers", "Claims not met, or not resolved", _answers_html(data)),
+        ("zoo", "All samplers", _filters_html(entries) + summary_html(entries)),
+        ("reading", "How to read it", _READING + _problems_html(data)),
+        ("accuracy", "Error against work", accuracy_html(entries)),
+        ("split", "Where the error comes from", split_html(entries)),
+        ("to-zero", "The step to sigma = 0", to_zero_html(entries)),
+        ("sheets", "Sampler by sampler", _FOLDING + sheets_html(entries)),
     ]
-    body = "\n".join(part for part in parts if part)
+    present = [(i, f"<h2>{t}</h2>{b}") for i, t, b in sections if b]
+    nav = "".join(f'<a href="#{i}">{t}</a>' for i, t, b in sections if b)
+    body = "\n".join(f'<section id="{i}">{content}</section>' for i, content in present)
+    body = f"{_head_html(data, nav)}{_limits_html(data)}\n{body}"
     return (
         '<!doctype html>\n<html lang="en"><head><meta charset="utf-8">'
         f'<meta http-equiv="Content-Security-Policy" content="{_POLICY}">'
@@ -93,14 +93,6 @@ _FOLDING = (
     '<p class="script"><button type="button" data-fold="open">open all</button> '
     '<button type="button" data-fold="close">close all</button></p>'
 )
-
-
-def _section(identity: str, title: str, body: str) -> str:
-    return f'<section id="{identity}"><h2>{esc(title)}</h2>{body}</section>'
-
-
-def _optional(identity: str, title: str, body: str) -> str:
-    return _section(identity, title, body) if body else ""
 
 
 def _headline(counts: Mapping[str, int]) -> str:
@@ -122,7 +114,7 @@ def _count(n: int, one: str, many: str) -> str:
     return f"{n}\u00a0{one if n == 1 else many}"
 
 
-def _head_html(data: Mapping[str, Any]) -> str:
+def _head_html(data: Mapping[str, Any], nav: str) -> str:
     counts = tally(data)
     bars = "".join(
         f'<span class="{slug(v)}" style="flex-grow:{counts[v]}"></span>'
@@ -136,24 +128,12 @@ def _head_html(data: Mapping[str, Any]) -> str:
     )
     quick = "Quick run: fewer problems and grids than the full one. " if data.get("quick") else ""
     samplers = _count(len(data["samplers"]), "sampler", "samplers")
-    links = "".join(f'<a href="#{i}">{t}</a>' for i, t in _CONTENTS)
     return (
         f'<header><div><p class="kicker">fokker certificate</p><h1>{esc(_headline(counts))}.</h1>'
         f'<p class="lead">{quick}{samplers}, each against models whose answer is known exactly.'
         f'</p><div class="tally" aria-hidden="true">{bars}</div><ul class="counts">{items}</ul>'
-        f"</div>{_provenance_html(data)}<nav>{links}</nav></header>"
+        f"</div>{_provenance_html(data)}<nav>{nav}</nav></header>"
     )
-
-
-_CONTENTS = (
-    ("answers", "Not met, not resolved"),
-    ("zoo", "All samplers"),
-    ("reading", "How to read it"),
-    ("accuracy", "Error against work"),
-    ("split", "Where the error comes from"),
-    ("to-zero", "The step to sigma = 0"),
-    ("sheets", "Sampler by sampler"),
-)
 
 
 def _provenance_html(data: Mapping[str, Any]) -> str:
@@ -195,8 +175,7 @@ def _answers_html(data: Mapping[str, Any]) -> str:
     parts = [verdict_table(data, "not met")]
     parts += [table_html(head, failed, caption="Samplers that failed")] if failed else []
     parts.append(verdict_table(data, "not resolved"))
-    body = "".join(parts) or "<p>None: every claim is met.</p>"
-    return _section("answers", "Claims not met, or not resolved", body)
+    return "".join(parts) or "<p>None: every claim is met.</p>"
 
 
 def _problems_html(data: Mapping[str, Any]) -> str:

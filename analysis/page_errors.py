@@ -70,6 +70,8 @@ def _curve(rows: Sequence[Mapping[str, Any]]) -> list[tuple[float, float]]:
 
 def _panels(entries: Sequence[Entry]) -> list[tuple[str, list[str]]]:
     """Names by family, large families in parts of nearly equal size."""
+    if len(entries) <= CURVES:
+        return [("all samplers", [entry["name"] for entry in entries])]
     families: dict[str, list[str]] = {}
     for entry in entries:
         families.setdefault(entry.get("family") or "others", []).append(entry["name"])

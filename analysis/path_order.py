@@ -144,9 +144,7 @@ def strong_path_order(
     x, counts = problem.starts(), [first * 2**k for k in range(levels)]
     model = problem.model(sampler.prediction)
     path = MonteCarloPath.random(grids.grid(counts[-1]), tuple(x.shape), seed=problem.seed + 7)
-    runs = [
-        sample(sampler, model, problem.process, grids.grid(n), x, noise=path) for n in counts
-    ]
+    runs = [sample(sampler, model, problem.process, grids.grid(n), x, noise=path) for n in counts]
     errors, bars = [], []
     for coarse, fine in pairwise(runs):
         square = (coarse - fine).square().mean(1)

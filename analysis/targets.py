@@ -9,6 +9,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable, Sequence
 from functools import partial
+from importlib.machinery import ModuleSpec, SourceFileLoader
 from importlib.util import find_spec, module_from_spec
 from pathlib import Path
 from types import ModuleType
@@ -86,10 +87,9 @@ def _load(path: Path) -> ModuleType:
     name = f"fokker_user_{path.stem}" if taken else path.stem
     if str(path.parent) not in sys.path:
         sys.path.append(str(path.parent))  # last: a user's random.py must not hide the library's
-    spec = spec_from_file_location(name, path)
-    assert spec is not None
-    assert spec.loader is not None
-    module = module_from_spec(spec)
+    loader = SourceFileLoader(name, str(path))
+    module = module_from_spec(ModuleSpec(name, loader, origin=str(path)))
+    module.__file__ = str(path)
     sys.modules[name] = module
     try:
         loader.exec_module(module)

@@ -1,4 +1,4 @@
-"""Noise that belongs to a cell, not to a call: keyed by (seed, sample, clock, cell), never by batch.
+"""Noise that belongs to a cell, not to a call: keyed by (seed, sample, clock, cell), not by batch.
 
 A sample's noise is the same, bit for bit, in any batch, order, shard or process. It is drawn in
 float32 by a generator whose whole 256-bit state is a hash of its key (torch's CPU generator keeps
@@ -16,13 +16,14 @@ import hashlib
 import math
 import struct
 from collections.abc import Sequence
+from itertools import pairwise
 from typing import Protocol
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from .errors import InvalidGridError
+from .errors import InvalidGridError, ShapeError
 from .plan import Noise, clock_measure
 
 
@@ -43,6 +44,11 @@ class CellNoise:
         Seed of the run.
     sample_ids : sequence of int, optional
         Identity of each row of the batch; 0, 1, 2, ... by default. Shards pass their own.
+
+    Raises
+    ------
+    ShapeError
+        If noise is asked for a batch of another size than there are ids.
     """
 
     def __init__(self, seed: int, sample_ids: Sequence[int] | None = None) -> None:
@@ -51,27 +57,28 @@ class CellNoise:
         self._bits = np.random.SFC64(0)
         self._generator = np.random.Generator(self._bits)
 
-    def _field(self, key: bytes, count: int) -> np.ndarray:
+    def _fill(self, key: bytes, out: np.ndarray) -> None:
         digest = hashlib.blake2b(key, digest_size=32).digest()
         self._bits.state = {
             "bit_generator": "SFC64",
-            "state": {"state": np.frombuffer(digest, dtype=np.uint64)},
+            "state": {"state": np.frombuffer(digest, dtype="<u8").astype(np.uint64)},
             "has_uint32": 0,
             "uinteger": 0,
         }
-        return self._generator.standard_normal(count, dtype=np.float32)
+        self._generator.standard_normal(dtype=np.float32, out=out)
 
     def draw(self, cell: Noise, like: Tensor) -> Tensor:
         """Standard normal field of the cell for each sample of the batch."""
         ids = range(like.shape[0]) if self.sample_ids is None else self.sample_ids
         if len(ids) != like.shape[0]:
             msg = f"{len(ids)} sample ids were given for a batch of {like.shape[0]}"
-            raise InvalidGridError(msg)
-        label = f"{cell.clock}|{cell.kind}|".encode() + struct.pack("<dd", cell.a, cell.b)
+            raise ShapeError(msg)
+        ends = struct.pack("<dd", cell.a + 0.0, cell.b + 0.0)  # -0.0 and 0.0 are one level
+        label = f"|{cell.clock}|{cell.kind}|".encode() + ends
         count = math.prod(like.shape[1:])
         out = np.empty((len(ids), count), dtype=np.float32)
         for row, sample in enumerate(ids):
-            out[row] = self._field(struct.pack("<qq", self.seed, sample) + label, count)
+            self._fill(f"{self.seed}|{sample}".encode() + label, out[row])
         return torch.from_numpy(out).reshape(like.shape).to(device=like.device, dtype=like.dtype)
 
 
@@ -85,49 +92,68 @@ class GridPath:
     Parameters
     ----------
     edges : sequence of float
-        Coordinates of the finest grid in the clock, monotone (lams, or times for clock ``"t"``).
+        Coordinates of the finest grid in the clock, in sampling order: lams increasing, or times
+        decreasing for clock ``"t"``.
     seed, sample_ids
         As for :class:`CellNoise`.
 
     Raises
     ------
     InvalidGridError
-        If a cell is asked whose ends are not edges of the finest grid.
+        If the edges are not strictly monotone, or a cell is asked whose ends are not two of them
+        in sampling order.
     """
 
     def __init__(
         self, edges: Sequence[float], seed: int, sample_ids: Sequence[int] | None = None
     ) -> None:
-        self.edges = [float(e) for e in edges]
+        self.edges = [float(e) + 0.0 for e in edges]
+        steps = list(pairwise(self.edges))
+        if not steps or not (all(a < b for a, b in steps) or all(a > b for a, b in steps)):
+            msg = f"the edges of a path must be strictly monotone, at least two, got {self.edges}"
+            raise InvalidGridError(msg)
         self._index = {e: i for i, e in enumerate(self.edges)}
         self._fine = CellNoise(seed, sample_ids)
         self.sample_ids = self._fine.sample_ids
 
     def draw(self, cell: Noise, like: Tensor) -> Tensor:
         """Standard normal field of the cell: its increment (W) or area (H), normalised."""
-        ends = self._index.get(cell.a), self._index.get(cell.b)
-        if None in ends:
-            msg = f"[{cell.a}, {cell.b}] is not a union of cells of the path's finest grid"
-            raise InvalidGridError(msg)
-        first, last = sorted(int(e) for e in ends if e is not None)
-        measure, w, h = self._sum(cell, first, last, like)
+        w, h, measure = self.increment(cell, like)
         value = w / math.sqrt(measure) if cell.kind == "W" else h / math.sqrt(measure / 12)
         return value.to(like.dtype)
 
+    def increment(self, cell: Noise, like: Tensor) -> tuple[Tensor, Tensor, float]:
+        """Increment and space-time area of the path over the cell, float64, and the measure.
+
+        The area is computed for cells of type H only; for W it is zero.
+        """
+        first, last = self._index.get(cell.a), self._index.get(cell.b)
+        if first is None or last is None or not first < last:
+            msg = (
+                f"[{cell.a}, {cell.b}] is not a union of cells, in sampling order, "
+                "of the path's finest grid"
+            )
+            raise InvalidGridError(msg)
+        return self._sum(cell, first, last, like.to(torch.float64))
+
     def _sum(
         self, cell: Noise, first: int, last: int, like: Tensor
-    ) -> tuple[float, Tensor, Tensor]:
-        """(measure, increment, space-time area) of edges[first] .. edges[last], by halves."""
+    ) -> tuple[Tensor, Tensor, float]:
         if last - first == 1:
-            a, b = self.edges[first], self.edges[last]
-            measure = clock_measure(cell.clock, a, b)
-            like64 = like.to(torch.float64)
-            w = self._fine.draw(Noise(cell.clock, a, b, "W"), like64) * math.sqrt(measure)
-            h = w if cell.kind == "W" else self._fine.draw(Noise(cell.clock, a, b, "H"), like64)
-            return measure, w, h * math.sqrt(measure / 12)
+            return self._finest(cell, first, like)
         middle = (first + last) // 2
-        m1, w1, h1 = self._sum(cell, first, middle, like)
-        m2, w2, h2 = self._sum(cell, middle, last, like)
-        measure = m1 + m2
-        area = (m1 * h1 + m2 * h2 + 0.5 * (m2 * w1 - m1 * w2)) / measure
-        return measure, w1 + w2, area
+        w1, h1, m1 = self._sum(cell, first, middle, like)
+        w2, h2, m2 = self._sum(cell, middle, last, like)
+        if cell.kind == "W":
+            return w1 + w2, h1, m1 + m2
+        area = (m1 * h1 + m2 * h2 + 0.5 * (m2 * w1 - m1 * w2)) / (m1 + m2)
+        return w1 + w2, area, m1 + m2
+
+    def _finest(self, cell: Noise, i: int, like: Tensor) -> tuple[Tensor, Tensor, float]:
+        a, b = self.edges[i], self.edges[i + 1]
+        measure = clock_measure(cell.clock, a, b)
+        w = self._fine.draw(Noise(cell.clock, a, b, "W"), like) * math.sqrt(measure)
+        if cell.kind == "W":
+            return w, torch.zeros_like(w), measure
+        h = self._fine.draw(Noise(cell.clock, a, b, "H"), like) * math.sqrt(measure / 12)
+        return w, h, measure

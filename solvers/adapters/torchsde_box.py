@@ -66,7 +66,6 @@ class _Cells:
 
     def __init__(self, field: ReverseField, source: NoiseSource, y: Tensor) -> None:
         self.field, self.source, self.like = field, source, y.reshape(field.shape)
-        self.dtype, self.device, self.shape = y.dtype, y.device, y.shape
         self.index = {s: i for i, s in enumerate(field.s)}
 
     def __repr__(self) -> str:
@@ -74,7 +73,7 @@ class _Cells:
 
     def _draw(self, i: int, kind: str) -> Tensor:
         cell = self.field.clock.cell(self.field.nodes[i], self.field.nodes[i + 1], kind)
-        return self.source.draw(cell, self.like).reshape(self.shape)
+        return self.source.draw(cell, self.like).flatten(1)
 
     def __call__(
         self, ta: Any, tb: Any = None, return_U: bool = False, return_A: bool = False
@@ -95,7 +94,8 @@ def _brownian(field: ReverseField, source: NoiseSource, y: Tensor) -> Any:
     """The same, as an instance of torchsde's own base class."""
     import torchsde
 
-    return type("CellBrownian", (_Cells, torchsde.BaseBrownian), {})(field, source, y)
+    facts = {"dtype": y.dtype, "device": y.device, "shape": y.shape}
+    return type("CellBrownian", (_Cells, torchsde.BaseBrownian), facts)(field, source, y)
 
 
 @dataclass(frozen=True)

@@ -127,7 +127,7 @@ def summary(data: Mapping[str, Any]) -> list[str]:
     counts = tally(data)
     total = sum(counts[v] for v in ("met", "not met", "not resolved"))
     lines = [
-        f"{len(data['samplers'])} samplers, {total} claims: {counts['met']} met, "
+        f"samplers: {len(data['samplers'])}; claims: {total}, of these {counts['met']} met, "
         f"{counts['not met']} not met, {counts['not resolved']} not resolved"
     ]
     for word in ("not met", "not resolved"):

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import argparse
 import re
+from collections.abc import Iterable, Mapping
 
 HELP = "print the source of samplers, in words and as BibTeX"
 _LABEL = re.compile(r"^([A-Za-z][\w ]*): (?=\S)")
-_WORK = re.compile(r"^(?P<authors>.+?) (?P<year>(?:1[89]|20)\d\d)(?:, (?P<rest>.*))?$")
+_WORK = re.compile(r"^(?P<authors>.+?) (?P<year>(?:1[89]|20)\d\d)(?:,? (?P<rest>.*))?$")
 _ARXIV = re.compile(r",? ?arXiv:(?P<id>\d{4}\.\d{4,5})")
 _TEX = {"\\": r"\textbackslash{}", "{": r"\{", "}": r"\}"} | {c: f"\\{c}" for c in "&%$#_"}
 
@@ -18,21 +19,38 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Print one paragraph a sampler, then the entries, each once."""
+    """Print one line a sampler, then the works, each once."""
     from ..solvers.registry import get
 
     entries = [get(name) for name in args.sampler]
-    works: dict[str, str] = {}
     for entry in entries:
         print(f"{entry.name}: {entry.source}")
-        works |= {bibtex(work): "" for work in entry.source.split(";")}
     print("\n% What the registry knows: family names, year, place. It knows no titles.")
-    print("\n\n".join(works))
+    print("\n\n".join(bibtex([w for e in entries for w in e.source.split(";")])))
     return 0
 
 
-def bibtex(source: str) -> str:
-    """One work as a BibTeX entry, with the fields that its citation in words contains.
+def bibtex(sources: Iterable[str]) -> list[str]:
+    """BibTeX entries of works, each once; a work cited for several places keeps all of them."""
+    works: dict[tuple[str, ...], dict[str, str]] = {}
+    for source in sources:
+        found = fields(source)
+        name = found.get("eprint") or found.get("note", "")
+        work = works.setdefault((found.get("author", ""), found.get("year", ""), name), found)
+        if found.get("note", "") not in work.get("note", ""):
+            work["note"] = "; ".join(n for n in (work.get("note"), found["note"]) if n)
+    used: dict[str, int] = {}
+    out = []
+    for work in works.values():
+        key = _key(work)
+        used[key] = turn = used.get(key, 0) + 1
+        lines = "".join(f"  {name} = {{{_tex(value)}}},\n" for name, value in work.items())
+        out.append(f"@misc{{{key}{'' if turn == 1 else chr(96 + turn)},\n{lines}}}")
+    return out
+
+
+def fields(source: str) -> dict[str, str]:
+    """The BibTeX fields that a citation in words contains.
 
     Parameters
     ----------
@@ -46,20 +64,20 @@ def bibtex(source: str) -> str:
     arxiv = _ARXIV.search(text)
     text = _ARXIV.sub("", text, count=1).strip(" ,") if arxiv else text
     work = _WORK.match(text)
-    fields: dict[str, str] = {}
+    found: dict[str, str] = {}
     if work:
-        fields["author"] = _authors(work["authors"])
-        fields["year"] = work["year"]
+        found |= {"author": _authors(work["authors"]), "year": work["year"]}
     if arxiv:
-        fields |= {"eprint": arxiv["id"], "archiveprefix": "arXiv"}
+        found |= {"eprint": arxiv["id"], "archiveprefix": "arXiv"}
     rest = (work["rest"] or "") if work else text
     note = f"{label[1]}: {rest}".rstrip(": ") if label else rest
-    if note:
-        fields["note"] = note
-    first = re.split(r"\W", fields.get("author", ""), maxsplit=1)[0].lower()
-    key = f"{first}{fields.get('year', '')}" or (f"arxiv{arxiv['id']}" if arxiv else "unknown")
-    lines = "".join(f"  {name} = {{{_tex(value)}}},\n" for name, value in fields.items())
-    return f"@misc{{{key},\n{lines}}}"
+    return found | ({"note": note} if note else {})
+
+
+def _key(work: Mapping[str, str]) -> str:
+    first = re.split(r"\W", work.get("author", ""), maxsplit=1)[0].lower()
+    parts = (f"{first}{work.get('year', '')}", work.get("eprint", ""))
+    return "-".join(p for p in parts if p) or "unknown"
 
 
 def _authors(text: str) -> str:

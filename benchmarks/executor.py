@@ -1,0 +1,210 @@
+"""What a step costs beyond the model, in units of one ``torch.add(x, y, alpha=a, out=z)``.
+
+A row of n terms summed in place moves ``3 n - 1`` vectors through memory (multiply: one read, one
+write; each further term: two reads, one write), in one fused pass ``n + 1``; an axpy moves 3. So
+the bytes of a plan set its time: ``sum (3n-1)/3`` axpys eager, ``sum (n+1)/3`` compiled. The bars are
+1.25 and 1.5 times that, everything included: the loop, the guards against a model that overwrites
+or aliases, the check that every output is finite, the checks of the start and of the sample.
+
+The model returns one of a few fixed tensors, as many as the plan holds at once; the time of calling
+it is measured and subtracted. ``bare`` is the floor: the same torch calls on the same kind of
+tensors, unrolled by hand, with no loop, no guard and no check.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import torch
+from timing import in_turns, seconds, table, write
+from torch import Tensor
+
+from fokker.solvers.executor import Executor
+from fokker.solvers.grids import uniform_lam
+from fokker.solvers.plan import Eval, Lin, Plan
+from fokker.solvers.registry import get
+from fokker.solvers.run import run
+from fokker.solvers.schedules import VPLinear
+
+SHAPES = ((64, 3, 32, 32), (8, 3, 256, 256))
+SAMPLERS = ("dpmpp_2m", "dpmpp_3m", "unipc_2")
+STEPS = 40
+EAGER_BAR, COMPILED_BAR = 1.25, 1.5
+
+
+@dataclass(frozen=True)
+class Row:
+    """One line of the table; times in units of one axpy on the same tensor."""
+
+    shape: tuple[int, ...]
+    sampler: str
+    mode: str
+    axpy_us: float
+    step: float
+    typical: float
+    bare: float | None
+    bytes: float
+    bar: float
+    met: bool
+    vectors: int
+    peak_live: int
+
+
+def main() -> list[dict[str, Any]]:
+    """Measure, print the table, write the record."""
+    torch.set_num_threads(1)
+    rows = [
+        measure(shape, name, mode)
+        for shape in SHAPES
+        for name in SAMPLERS
+        for mode in ("eager", "compiled")
+    ]
+    head = [
+        "shape, sampler",
+        "mode",
+        "axpy us",
+        "bytes",
+        "bare",
+        "step",
+        "typical",
+        "bar",
+        "memory",
+    ]
+    print(table(head, [_cells(row) for row in rows]))
+    print("times of a step in axpys; memory: vectors held / the plan's peak of live vectors")
+    records = [asdict(row) for row in rows]
+    print(f"written to {write('executor', records)}")
+    return records
+
+
+def _cells(row: Row) -> list[str]:
+    bare = "" if row.bare is None else f"{row.bare:.2f}"
+    verdict = "" if row.met else " MISSED"
+    return [
+        f"{'x'.join(map(str, row.shape))} {row.sampler}",
+        row.mode,
+        f"{row.axpy_us:.1f}",
+        f"{row.bytes:.2f}",
+        bare,
+        f"{row.step:.2f}",
+        f"{row.typical:.2f}",
+        f"{row.bar:.2f}{verdict}",
+        f"{row.vectors}/{row.peak_live}",
+    ]
+
+
+def measure(shape: tuple[int, ...], name: str, mode: str, rounds: int = 60) -> Row:
+    """Time of a step of one plan over the time of one axpy."""
+    process = VPLinear()
+    plan = get(name)(process, uniform_lam(process, -4.0, 3.0).grid(STEPS))
+    x, y, z = (torch.randn(shape) for _ in range(3))
+    model = Fixed(shape, plan)
+    compiled = mode == "compiled"
+    base_count = max(4, 40_000_000 // x.numel() // 4)
+
+    def axpy() -> None:
+        torch.add(x, y, alpha=0.3, out=z)
+
+    pair = in_turns(
+        axpy,
+        lambda: run(plan, model, x, compiled=compiled),
+        base_count=base_count,
+        rounds=rounds,
+    )
+    own = min(seconds(lambda: model(x, 0.5), 1000) for _ in range(20)) * plan.nfe
+    floor = (
+        None
+        if compiled
+        else in_turns(axpy, unrolled(plan, model, x), base_count=base_count, rounds=rounds)
+    )
+    moved = [len(op.terms) for op in plan.ops if isinstance(op, Lin)]
+    bytes_ = sum((n + 1) / 3 if compiled else (3 * n - 1) / 3 for n in moved) / STEPS
+    bar = bytes_ * (COMPILED_BAR if compiled else EAGER_BAR)
+    step = (pair.target - own) / STEPS / pair.base
+    return Row(
+        shape=shape,
+        sampler=name,
+        mode=mode,
+        axpy_us=pair.base * 1e6,
+        step=step,
+        typical=(pair.typical_ratio - own / pair.base) / STEPS,
+        bare=None if floor is None else floor.target / STEPS / floor.base,
+        bytes=bytes_,
+        bar=bar,
+        met=step <= bar,
+        vectors=vectors_held(plan, x),
+        peak_live=plan.peak_live,
+    )
+
+
+class Fixed:
+    """A model that takes no time: its outputs are fixed tensors, returned in turns."""
+
+    def __init__(self, shape: tuple[int, ...], plan: Plan) -> None:
+        self.outputs = [torch.randn(shape) for _ in range(live_outputs(plan))]
+        self.next = itertools.cycle(self.outputs).__next__
+
+    def __call__(self, _x: Tensor, _t: float) -> Tensor:
+        return self.next()
+
+
+def live_outputs(plan: Plan) -> int:
+    """Largest number of model outputs alive at once."""
+    live = peak = 0
+    for op, dead in zip(plan.ops, plan.deaths, strict=True):
+        live += isinstance(op, Eval)
+        peak = max(peak, live)
+        live -= sum(isinstance(plan.ops[j], Eval) for j in dead)
+    return peak
+
+
+def unrolled(plan: Plan, model: Fixed, x: Tensor) -> Callable[[], None]:
+    """The torch calls of a plan and nothing else, on buffers laid out beforehand."""
+    calls: list[Callable[[], object]] = []
+    free: list[Tensor] = []
+    live: dict[int, Tensor] = {}
+    for i, (op, dead) in enumerate(zip(plan.ops, plan.deaths, strict=True)):
+        if isinstance(op, Lin):
+            out = live[i] = free.pop() if free else torch.empty_like(x)
+            (first, weight), *rest = op.terms
+            scale = torch.tensor(weight, dtype=torch.float64)
+            calls.append(lambda v=live[first], s=scale, o=out: torch.mul(v, s, out=o))
+            for j, w in rest:
+                calls.append(lambda v=live[j], w=w, o=out: o.add_(v, alpha=w))
+        else:
+            live[i] = model(x, 0.0) if isinstance(op, Eval) else x
+        for j in dead:
+            gone = live.pop(j)
+            if isinstance(plan.ops[j], Lin):
+                free.append(gone)
+
+    def call() -> None:
+        for c in calls:
+            c()
+
+    return call
+
+
+def vectors_held(plan: Plan, x: Tensor) -> int:
+    """Vectors that a run allocates: its buffers, and the outputs of the model it holds at once."""
+    executor = Executor(
+        plan,
+        lambda v, _t: torch.zeros_like(v),
+        x[:1],
+        noise=0,
+        callback=None,
+        save_at=set(),
+        compiled=False,
+        grad=False,
+    )
+    with torch.no_grad():
+        executor({"x": x[:1]})
+    buffers = len(executor.owned) - 1  # x itself is the caller's
+    return buffers + live_outputs(plan)
+
+
+if __name__ == "__main__":
+    main()

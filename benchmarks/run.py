@@ -1,0 +1,20 @@
+"""Run every bench, print its table, and write ``results/*.json``: ``python benchmarks/run.py``."""
+
+from __future__ import annotations
+
+import executor
+import noise
+import torch
+
+
+def main() -> None:
+    """All benches, one after another, on one thread."""
+    torch.set_num_threads(1)
+    for bench in (executor, noise):
+        print(f"-- {bench.__name__}: {(bench.__doc__ or '').splitlines()[0]}")
+        bench.main()
+        print()
+
+
+if __name__ == "__main__":
+    main()
