@@ -57,7 +57,7 @@ def finite(value: Any) -> float | None:
 
 
 def to_json(certificate: Mapping[str, Any]) -> str:
-    """The certificate as JSON text, sorted by nothing: the order of its keys is kept."""
+    """The certificate as JSON text; the order of its keys is kept."""
     return json.dumps(plain(certificate), allow_nan=False, indent=1, ensure_ascii=False) + "\n"
 
 

@@ -83,8 +83,9 @@ def _load(path: Path) -> ModuleType:
     if not path.is_file():
         msg = f"there is no file {str(path)!r}"
         raise TargetError(msg)
-    taken = path.stem in sys.modules or find_spec(path.stem) is not None
-    name = f"fokker_user_{path.stem}" if taken else path.stem
+    stem = path.stem
+    free = stem.isidentifier() and stem not in sys.modules and find_spec(stem) is None
+    name = stem if free else "fokker_user_" + "".join(c if c.isalnum() else "_" for c in stem)
     if str(path.parent) not in sys.path:
         sys.path.append(str(path.parent))  # last: a user's random.py must not hide the library's
     loader = SourceFileLoader(name, str(path))
@@ -93,9 +94,10 @@ def _load(path: Path) -> ModuleType:
     sys.modules[name] = module
     try:
         loader.exec_module(module)
-    except FokkerError:
-        raise
-    except Exception as error:
+    except (Exception, SystemExit) as error:
+        del sys.modules[name]
+        if isinstance(error, FokkerError):
+            raise
         msg = f"{path.name} cannot be imported: {_told(error)}"
         raise TargetError(msg) from error
     return module
@@ -171,5 +173,5 @@ def trial(build: Callable[..., Any], name: str, steps: int) -> Plan:
     return plan
 
 
-def _told(error: Exception) -> str:
+def _told(error: BaseException) -> str:
     return f"{type(error).__name__}: {error}"

@@ -2,13 +2,13 @@
 
 A row of n terms summed in place moves ``3 n - 1`` vectors through memory (multiply: one read, one
 write; each further term: two reads, one write), in one fused pass ``n + 1``; an axpy moves 3. So
-the bytes of a plan set its time: ``sum (3n-1)/3`` axpys eager, ``sum (n+1)/3`` compiled. The bars are
-1.25 and 1.5 times that, everything included: the loop, the guards against a model that overwrites
-or aliases, the check that every output is finite, the checks of the start and of the sample.
+the bytes of a plan set its time: ``sum (3n-1)/3`` axpys eager, ``sum (n+1)/3`` compiled. The bars
+are 1.25 and 1.5 times that, everything included: the loop, the guards against a model that
+overwrites or aliases, the check that every output is finite, the checks of start and sample.
 
 The model returns one of a few fixed tensors, as many as the plan holds at once; the time of calling
-it is measured and subtracted. ``bare`` is the floor: the same torch calls on the same kind of
-tensors, unrolled by hand, with no loop, no guard and no check.
+it is measured and subtracted. ``bare`` is the floor: the same torch calls on tensors of the same
+size, unrolled by hand, with no loop, no guard and no check.
 """
 
 from __future__ import annotations
@@ -96,7 +96,7 @@ def _cells(row: Row) -> list[str]:
     ]
 
 
-def measure(shape: tuple[int, ...], name: str, mode: str, rounds: int = 60) -> Row:
+def measure(shape: tuple[int, ...], name: str, mode: str, rounds: int = 40) -> Row:
     """Time of a step of one plan over the time of one axpy."""
     process = VPLinear()
     plan = get(name)(process, uniform_lam(process, -4.0, 3.0).grid(STEPS))
@@ -148,6 +148,7 @@ class Fixed:
         self.next = itertools.cycle(self.outputs).__next__
 
     def __call__(self, _x: Tensor, _t: float) -> Tensor:
+        """Return the next one."""
         return self.next()
 
 

@@ -1,8 +1,9 @@
 """How benches measure on a machine that is not theirs alone, and how they write what they found.
 
-A time is the smallest of many, taken in turns with what it is compared to: other people's work only
+A time is processor time of the measuring thread, and the smallest of many, taken in turns with
+what it is compared to: other people's work, on the processor, in the caches and on the memory bus, only
 ever adds. The median of the ratios of neighbours in time is given beside the ratio of the minima;
-where the two disagree the machine was busy, and the minima are nearer the truth.
+where the two disagree the machine was busy.
 """
 
 from __future__ import annotations
@@ -37,11 +38,11 @@ class Pair:
 
 
 def seconds(call: Callable[[], object], count: int = 1) -> float:
-    """Seconds of one of ``count`` calls in a row."""
-    begin = time.perf_counter()
+    """Processor seconds of one of ``count`` calls in a row."""
+    begin = time.thread_time()
     for _ in range(count):
         call()
-    return (time.perf_counter() - begin) / count
+    return (time.thread_time() - begin) / count
 
 
 def in_turns(

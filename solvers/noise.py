@@ -1,9 +1,8 @@
 """Noise that belongs to a cell, not to a call: keyed by (seed, sample, clock, cell), not by batch.
 
 A sample's noise is the same, bit for bit, in any batch, order, shard or process. It is drawn in
-float32 by a generator whose whole 256-bit state is a hash of its key (torch's CPU generator keeps
-32 bits of a seed: two cells in 65 000 would collide), on the host, and then cast and moved: a
-device changes nothing but rounding.
+float32 on the host, as a function of its key (see ``normals``), and then cast and moved: a device
+changes nothing but rounding.
 
 :class:`CellNoise` gives every cell its own independent noise. :class:`GridPath` is one Brownian
 path: the noise of a coarse cell is, by definition, the pairwise sum of its fine ones, so that one
@@ -12,18 +11,17 @@ path serves every grid nested in the finest.
 
 from __future__ import annotations
 
-import hashlib
 import math
 import struct
 from collections.abc import Sequence
 from itertools import pairwise
 from typing import Protocol
 
-import numpy as np
 import torch
 from torch import Tensor
 
 from .errors import InvalidGridError, ShapeError
+from .normals import normal_field
 from .plan import Noise, clock_measure
 
 
@@ -54,18 +52,6 @@ class CellNoise:
     def __init__(self, seed: int, sample_ids: Sequence[int] | None = None) -> None:
         self.seed = int(seed)
         self.sample_ids = None if sample_ids is None else [int(i) for i in sample_ids]
-        self._bits = np.random.SFC64(0)
-        self._generator = np.random.Generator(self._bits)
-
-    def _fill(self, key: bytes, out: np.ndarray) -> None:
-        digest = hashlib.blake2b(key, digest_size=32).digest()
-        self._bits.state = {
-            "bit_generator": "SFC64",
-            "state": {"state": np.frombuffer(digest, dtype="<u8").astype(np.uint64)},
-            "has_uint32": 0,
-            "uinteger": 0,
-        }
-        self._generator.standard_normal(dtype=np.float32, out=out)
 
     def draw(self, cell: Noise, like: Tensor) -> Tensor:
         """Standard normal field of the cell for each sample of the batch."""
@@ -74,12 +60,9 @@ class CellNoise:
             msg = f"{len(ids)} sample ids were given for a batch of {like.shape[0]}"
             raise ShapeError(msg)
         ends = struct.pack("<dd", cell.a + 0.0, cell.b + 0.0)  # -0.0 and 0.0 are one level
-        label = f"|{cell.clock}|{cell.kind}|".encode() + ends
-        count = math.prod(like.shape[1:])
-        out = np.empty((len(ids), count), dtype=np.float32)
-        for row, sample in enumerate(ids):
-            self._fill(f"{self.seed}|{sample}".encode() + label, out[row])
-        return torch.from_numpy(out).reshape(like.shape).to(device=like.device, dtype=like.dtype)
+        key = f"{self.seed}|{cell.clock}|{cell.kind}|".encode() + ends
+        field = torch.from_numpy(normal_field(key, ids, math.prod(like.shape[1:])))
+        return field.reshape(like.shape).to(device=like.device, dtype=like.dtype)
 
 
 class GridPath:

@@ -124,13 +124,16 @@ class ReverseField:
         self.nfe = self.asked = 0
         self.remember = remember
         self._by_s = dict(zip(self.s, self.nodes, strict=True))
+        self._rates: dict[float, tuple[Node, float, float, float]] = {}
         self._last: tuple[float, Tensor, Tensor] | None = None
 
-    def node(self, s: float) -> Node:
-        """Node at s, moved into the grid's range (solvers round s, some to float32)."""
+    def _at(self, s: float) -> tuple[Node, float, float, float]:
+        """Node and rates at s, moved into the grid's range (solvers round s, some to float32)."""
         s = min(max(s, self.s[0]), self.s[-1])
-        known = self._by_s.get(s)
-        return known if known is not None else self.clock.node(self.process, s)
+        if s not in self._rates:
+            node = self._by_s.get(s) or self.clock.node(self.process, s)
+            self._rates[s] = (node, *self.clock.rates(self.process, node, self.eta))
+        return self._rates[s]
 
     def noise_prediction(self, node: Node, x: Tensor) -> Tensor:
         """The model's eps at a node, checked; the newest answer is remembered."""
@@ -158,13 +161,12 @@ class ReverseField:
 
     def drift(self, s: float, x: Tensor) -> Tensor:
         """``a x + b eps(x, t)`` at s; x in any shape with as many entries as the start."""
-        node = self.node(s)
-        a, b, _ = self.clock.rates(self.process, node, self.eta)
+        node, a, b, _ = self._at(s)
         return a * x + b * self.noise_prediction(node, x)
 
     def diffusion(self, s: float) -> float:
         """``c(s)``."""
-        return self.clock.rates(self.process, self.node(s), self.eta)[2]
+        return self._at(s)[3]
 
     def data_prediction(self, x: Tensor) -> Tensor:
         """``D = (x - sigma eps)/alpha`` at the last finite node: the step to sigma = 0."""

@@ -43,7 +43,7 @@ def test_one_step_an_interval_has_the_claimed_order_on_a_nonlinear_law(name, gri
     order = sampler.order or 0
     assert order == sampler.order_cold
     errors = paired_errors(sampler, grids, counts(order))
-    assert order - 0.35 < slopes(errors)[-1] < order + 0.75, errors
+    assert order - 0.35 < slopes(errors)[-1] < 1.15 * order, errors
     assert errors[-1] < 1e-6
 
 
@@ -87,7 +87,7 @@ def test_adams_has_the_order_of_its_start_where_steps_are_equal():
     errors = paired_errors(sampler, UNIFORM, (64, 128, 256))
     assert (np.abs(slopes(errors) - 5) < 0.3).all(), errors
     in_time = paired_errors(get("torchdiffeq_adams_t"), power_t(VP, 0.6, 0.1), (64, 128, 256))
-    assert (np.abs(slopes(in_time) - 5) < 0.3).all(), in_time
+    assert abs(slopes(in_time)[-1] - 5) < 0.3, in_time
     capped = paired_errors(sampler, UNIFORM, (64, 128, 256), max_order=4)
     assert (np.abs(slopes(capped) - 4) < 0.3).all(), capped
 

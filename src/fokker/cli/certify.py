@@ -46,8 +46,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Measure, write the three files, and say what is not met: 1 if anything is not."""
-    folder = out_folder(args)
     chosen = _chosen(args)
+    folder = out_folder(args)
     from ..analysis.certificate import certify
 
     with Bar(len(chosen)) as bar:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import argparse
 import json
 import re
+from collections.abc import Iterable
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from .text import columns, markdown
@@ -14,6 +16,7 @@ if TYPE_CHECKING:
 
 HELP = "list the samplers with what they claim"
 CLAIMS = ("order", "order_cold", "weak", "weak_cold", "strong", "published_order")
+BEGIN, END = "<!-- samplers: begin -->", "<!-- samplers: end -->"
 HEAD = ("sampler", "family", "kind", "order", "cold", "strong", "NFE/step", "source")
 
 
@@ -22,6 +25,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     form = parser.add_mutually_exclusive_group()
     form.add_argument("--json", action="store_true", help="print one JSON object a sampler")
     form.add_argument("--markdown", action="store_true", help="print the table of the README")
+    form.add_argument(
+        "--readme", metavar="FILE", help="write that table between the markers of FILE, whole"
+    )
 
 
 def run(args: argparse.Namespace) -> int:
@@ -32,10 +38,29 @@ def run(args: argparse.Namespace) -> int:
     if args.json:
         print(json.dumps([describe(s) for s in entries], indent=1, ensure_ascii=False))
     elif args.markdown:
-        print(markdown(HEAD, [_markdown_row(s) for s in entries]))
+        print(table(entries))
+    elif args.readme:
+        _write_readme(Path(args.readme), table(entries))
     else:
         print(columns(HEAD, [row(s) for s in entries]))
     return 0
+
+
+def table(entries: Iterable[Sampler]) -> str:
+    """The table of the README, in Markdown."""
+    return markdown(HEAD, [_markdown_row(s) for s in entries])
+
+
+def _write_readme(path: Path, text: str) -> None:
+    from ..solvers.errors import OutputError
+    from ..solvers.files import write_text_atomic
+
+    before, begin, rest = path.read_text(encoding="utf-8").partition(BEGIN)
+    _, end, after = rest.partition(END)
+    if not (begin and end):
+        msg = f"{path} has no lines {BEGIN!r} and {END!r} between which the table belongs"
+        raise OutputError(msg)
+    write_text_atomic(path, f"{before}{BEGIN}\n{text}\n{END}{after}")
 
 
 def describe(entry: Sampler) -> dict[str, Any]:

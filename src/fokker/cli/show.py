@@ -50,8 +50,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Print the plan or the difference."""
     from ..analysis.explain import explain
+    from ..solvers.errors import AnalysisError
     from ..solvers.plan_text import to_json
 
+    if args.top < 1:
+        msg = f"--top must be at least 1, got {args.top}"
+        raise AnalysisError(msg)
     grid, process = _grid(args)
     plan = _plan(args.sampler, process, grid)
     facts: dict[str, Any] = {"sampler": args.sampler, "process": type(process).__name__}
