@@ -84,8 +84,12 @@ def _load(path: Path) -> ModuleType:
         msg = f"there is no file {str(path)!r}"
         raise TargetError(msg)
     stem = path.stem
+    names = (stem, "fokker_user_" + "".join(c if c.isalnum() else "_" for c in stem))
+    for name in names:
+        if getattr(sys.modules.get(name), "__file__", None) == str(path):
+            return sys.modules[name]  # loaded before: its samplers are registered already
     free = stem.isidentifier() and stem not in sys.modules and find_spec(stem) is None
-    name = stem if free else "fokker_user_" + "".join(c if c.isalnum() else "_" for c in stem)
+    name = names[0] if free else names[1]
     if str(path.parent) not in sys.path:
         sys.path.append(str(path.parent))  # last: a user's random.py must not hide the library's
     loader = SourceFileLoader(name, str(path))

@@ -14,7 +14,7 @@ from fokker.solvers.registry import get
 from fokker.solvers.schedules import EDM, VPLinear
 
 PROCESS = VPLinear()
-GRID = wavy_lam(PROCESS, -2.0, 2.0).grid(4)
+GRID = wavy_lam(PROCESS, -2.0, 2.0).grid(5)
 
 
 def plan(name: str) -> Plan:
@@ -48,7 +48,7 @@ def test_a_planted_mistake_is_found_with_its_row_leaf_and_size():
     found = explain(good, replace(good, ops=tuple(ops)))
     (entry,) = found.entries
     assert entry.row == "output x"
-    assert entry.leaf.startswith("model output 4 (lam = ")
+    assert entry.leaf.startswith("model output 5 (lam = ")
     assert entry.first == pytest.approx(w)
     assert entry.second - entry.first == pytest.approx(1e-3)
     assert not found.equal
@@ -58,7 +58,7 @@ def test_differences_come_largest_first_and_a_missing_leaf_weighs_nothing():
     found = explain(plan("ddim"), plan("ancestral"))
     gaps = [e.gap for e in found.entries]
     assert gaps == sorted(gaps, reverse=True)
-    assert len(found.only_second) == 4
+    assert len(found.only_second) == 5
     assert all(text.startswith("noise W on snr^1.0") for text in found.only_second)
     assert found.only_first == ()
     noises = [e for e in found.entries if e.leaf.startswith("noise")]
@@ -69,12 +69,12 @@ def test_differences_come_largest_first_and_a_missing_leaf_weighs_nothing():
 def test_evaluations_at_other_levels_are_named():
     found = explain(plan("dpmpp_2m"), plan("dpmpp_2s"))
     assert found.only_first == ()
-    assert len(found.only_second) == 4
+    assert len(found.only_second) == 5
     assert all(text.startswith("model output ") for text in found.only_second)
 
 
 def test_the_same_sampler_on_another_grid_is_another_plan():
-    other = get("ddim")(PROCESS, uniform_lam(PROCESS, -2.0, 2.0).grid(4))
+    other = get("ddim")(PROCESS, uniform_lam(PROCESS, -2.0, 2.0).grid(5))
     assert not explain(plan("ddim"), other).equal
 
 

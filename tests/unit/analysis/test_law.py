@@ -157,6 +157,18 @@ def test_exact_history_is_the_model_on_the_exact_trajectory(name):
     assert not found.past.any()
 
 
+def test_an_earlier_state_is_taken_from_the_exact_trajectory_too():
+    begin, before, end = (VP.node_at_lam(v) for v in (-0.2, -0.9, 0.5))
+    tape = Tape()
+    x, older = tape.input("x", begin), tape.input("x-1", before)
+    plan = tape.plan(x=tape.mark(tape.lin((x, 0.7), (older, 0.4)), end))
+    found = response(plan, DATA)
+    size = np.sqrt(marginal(DATA, before).var / marginal(DATA, begin).var)
+    np.testing.assert_allclose(found.start, 0.7 + 0.4 * size, rtol=EXACT)
+    shift = (before.alpha - size * begin.alpha) * DATA.mean
+    np.testing.assert_allclose(found.constant, 0.4 * shift, rtol=EXACT)
+
+
 def test_exact_history_of_an_sde_carries_its_own_randomness():
     """A two-step rule on (x, m-1) has the variance of the joint Gaussian of the two states."""
     grid_map, eta = wavy_lam(VP, -1.0, 1.0), 1.0

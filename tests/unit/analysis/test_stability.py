@@ -201,3 +201,9 @@ def test_a_symbol_that_does_not_exist_is_refused():
 
     with pytest.raises(AnalysisError, match="the state after each"):
         symbol(unmarked)
+
+
+def test_special_last_steps_do_not_enter():
+    for name in ("dpmpp_3m", "exp_ab4_noise"):
+        full, lower = (growth(get(name), -1.7, final=final) for final in ("full", "lower"))
+        assert lower == pytest.approx(full, rel=1e-10)

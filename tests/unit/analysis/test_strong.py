@@ -8,8 +8,9 @@ from bisect import bisect_right
 import numpy as np
 import pytest
 from hand_made import scale_weights
+from scipy.integrate import quad
 
-from fokker.analysis.gaussian_path import marginal, normal, transition
+from fokker.analysis.gaussian_path import backward, marginal, normal, transition
 from fokker.analysis.law import response, start_node
 from fokker.analysis.strong import strong_error
 from fokker.solvers.errors import AnalysisError
@@ -219,3 +220,85 @@ def test_a_planted_noise_coefficient_costs_the_strong_order():
 
     a, b = (strong_error(mistaken(n), DATA, eta=1.0).rms for n in (512, 1024))
     assert math.log2(a / b) < 0.5
+
+
+def kernel_by_hand(noise: Noise, lam: float, kind: str) -> float:
+    """Kernel per unit of lam of a unit W or H noise, from its definition in the clock."""
+
+    def clock(v: float) -> float:
+        place = {"lam": v, "snr^1.0": math.exp(2 * v), "rho2": -math.exp(-2 * v)}
+        return place[noise.clock] if noise.clock != "t" else -float(VP.t_of_lam(v))
+
+    ends = [float(VP.lam(e)) if noise.clock == "t" else e for e in (noise.a, noise.b)]
+    whole, e = clock(ends[1]) - clock(ends[0]), 1e-6
+    density = (clock(lam + e) - clock(lam - e)) / (2 * e)
+    flat = math.sqrt(density / whole)
+    elapsed = (clock(lam) - clock(ends[0])) / whole
+    return flat if kind == "W" else flat * math.sqrt(12) * (0.5 - elapsed)
+
+
+@pytest.mark.parametrize("clock", ["lam", "snr^1.0", "rho2", "t"])
+@pytest.mark.parametrize("eta", [0.4, 1.0])
+def test_the_error_of_one_cell_is_the_integral_on_paper(clock, eta):
+    s, t = VP.node_at_lam(-0.7), VP.node_at_lam(0.9)
+    a, b = (s.t, t.t) if clock == "t" else (s.lam, t.lam)
+    tape = Tape()
+    x = tape.input("x", s)
+    terms = [(tape.noise(clock, a, b, "W"), 0.3), (tape.noise(clock, a, b, "H"), 0.2)]
+    plan = tape.plan(x=tape.mark(tape.lin((x, 1.0), *terms), t))
+    cell, data = Noise(clock, a, b), normal([0.0], [0.25])
+
+    def square(lam: float) -> float:
+        node = VP.node_at_lam(lam)
+        truth = transition(data, node, t, eta).gain[0] * math.sqrt(2 * eta) * node.sigma
+        made = 0.3 * kernel_by_hand(cell, lam, "W") + 0.2 * kernel_by_hand(cell, lam, "H")
+        return (truth - made) ** 2
+
+    integral, _ = quad(square, s.lam, t.lam, epsabs=1e-13)
+    found = strong_error(plan, data, eta=eta, process=VP)
+    assert found.noise == pytest.approx(math.sqrt(integral), rel=1e-7)
+    gain = 1.0 - transition(data, s, t, eta).gain[0]
+    assert found.start == pytest.approx(abs(gain) * math.sqrt(marginal(data, s).var[0]), rel=1e-12)
+
+
+def test_a_step_without_noise_is_a_step_with_noise_of_weight_zero():
+    grid = wavy_lam(VP, -2.0, 2.0).grid(6)
+    plan = get("sde_dpmpp_1")(VP, grid)
+    (third,) = [
+        i for i, op in enumerate(plan.ops) if isinstance(op, Noise) and op.a == grid[2].lam
+    ]
+    weightless, absent = (
+        [
+            Lin(tuple((j, 0.0 if j == third else w) for j, w in op.terms if j != third or keep))
+            if isinstance(op, Lin)
+            else op
+            for op in plan.ops
+        ]
+        for keep in (True, False)
+    )
+    absent[third] = Lin(((0, 0.0),))  # the noise is never drawn
+    errors = [
+        strong_error(Plan(tuple(ops), plan.outputs, plan.marks), DATA, eta=1.0).noise
+        for ops in (weightless, absent)
+    ]
+    assert errors[1] == pytest.approx(errors[0], rel=1e-12)
+    assert errors[0] > strong_error(plan, DATA, eta=1.0).noise
+
+
+def test_the_randomness_of_an_exact_history_counts():
+    """One warm step: the error is a x + b x_{-1} plus a noise gap, (x, x_{-1}) jointly Gaussian."""
+    data, grid_map = normal([0.0], [0.25]), wavy_lam(VP, -1.0, 1.0)
+    (past,) = grid_map.history(4, 1)
+    plan = get("sde_dpmpp_2m")(VP, grid_map.grid(1), history=[past])
+    begin, end = start_node(plan), plan.marks[-1].node
+    exact, ode = response(plan, data, history_eta=1.0), response(plan, data, history_eta=0.0)
+    back = [backward(data, past, begin, eta) for eta in (0.0, 1.0)]
+    on_past = (ode.start - exact.start) / (back[0].gain - back[1].gain)
+    on_now = ode.start - on_past * back[0].gain - transition(data, begin, end, 1.0).gain
+    now, then = marginal(data, begin).var, marginal(data, past).var
+    joint = back[1].gain * now
+    square = on_now**2 * now + on_past**2 * then + 2 * on_now * on_past * joint
+    cold = strong_error(plan, data, eta=1.0)
+    fresh = cold.noise**2 - float((exact.past**2).sum())
+    assert 0 < fresh < cold.noise**2
+    assert cold.rms**2 == pytest.approx(float(square[0]) + fresh, rel=1e-9)

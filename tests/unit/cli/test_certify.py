@@ -1,4 +1,4 @@
-"""``fokker certify``: what it asks for, writes, says and returns; the measuring itself is faked."""
+"""``fokker certify``: what it asks for, writes, says and returns; the measuring is faked."""
 
 from __future__ import annotations
 
