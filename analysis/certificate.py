@@ -4,7 +4,7 @@ What one sampler's record holds is decided in :mod:`.measure`; this module only 
 keeps what is done in ``<out>/parts`` (keyed by a hash of the sources, the settings and the claims,
 so that a stale part is never reused), and gathers the verdicts.
 
-What it does *not* certify is said on the page and in :data:`NOT_CERTIFIED`.
+What it does *not* certify is said on the page.
 """
 
 from __future__ import annotations
@@ -28,12 +28,6 @@ from ..toy_models.problems import problem
 from .measure import PROBLEMS, Settings, measure
 
 SCHEMA = 1
-NOT_CERTIFIED = (
-    "Orders are asymptotic statements for smooth models: they say nothing about one run with few "
-    "evaluations, and nothing about a trained network's own error, guidance, thresholding, or the "
-    "perceptual quality of images. Errors are those of the sampler on the exact models named here, "
-    "from exact starts. Stability intervals are for the linear test equation on the real axis."
-)
 Progress = Callable[[int, int, str], None]
 
 
@@ -48,12 +42,20 @@ def source_hash() -> str:
     return digest.hexdigest()
 
 
-def _key(sampler: Sampler, settings: Settings, sources: str) -> str:
+def _own_source(sampler: Sampler) -> bytes:
+    """The whole file of a sampler that is not ours: a constant or a helper may have changed."""
     code = getattr(sampler.build, "__code__", None)
+    path = Path(code.co_filename) if code else None
+    if is_registered(sampler) or path is None or not path.is_file():
+        return b""
+    return path.read_bytes()
+
+
+def _key(sampler: Sampler, settings: Settings, sources: str) -> str:
     claims = (
         sampler.name, sampler.order, sampler.order_cold, sampler.weak, sampler.weak_cold,
         sampler.strong, sampler.history, sampler.multiple, sorted(sampler.options.items()),
-        code.co_code if code else b"", settings,
+        _own_source(sampler), settings,
     )  # fmt: skip
     return hashlib.sha256(f"{sources}{claims!r}".encode()).hexdigest()
 
@@ -177,7 +179,7 @@ def certify(
     return {
         "schema": SCHEMA, "created": datetime.now(UTC).isoformat(timespec="seconds"),
         "quick": quick, "seed": 0, "versions": versions(), "hardware": hardware(),
-        "not_certified": NOT_CERTIFIED, "problems": described, "samplers": ordered,
+        "problems": described, "samplers": ordered,
         "unmet": _claims_by_verdict(ordered, "not met"),
         "not_resolved": _claims_by_verdict(ordered, "not resolved"),
         "failures": [

@@ -126,7 +126,7 @@ def _errors(a: Entry, b: Entry, ratio: float) -> Found:
         if (p is None) != (q is None):
             sort: Sort = "worse" if q is None else "better"
             yield sort, f"{where}: {'diverges' if q is None else 'diverges no longer'}"
-        elif p is not None and q is not None and max(p, q) > floor:
+        elif p is not None and q is not None:
             change = max(q, floor) / max(p, floor)
             if not 1 / ratio <= change <= ratio:
                 word = "worse" if change > 1 else "better"

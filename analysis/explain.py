@@ -123,17 +123,14 @@ def _normal(plan: Plan, prediction: str, outputs: set[str]) -> _Normal:
     """Labels and canonical form of a plan for one prediction, with some of its outputs."""
     kept = {name: j for name, j in plan.outputs.items() if name in outputs}
     plan = to_prediction(replace(plan, outputs=kept), prediction)
-    turns: dict[tuple[float, str], int] = {}
     found: dict[int, Label] = {}
     rows: list[Label] = []
     for i, op in enumerate(plan.ops):
         if isinstance(op, Eval):
-            level = (round(op.node.lam, 9), op.head)
-            turns[level] = turn = turns.get(level, 0) + 1
             text = f"model output {len(rows) + 1} (lam = {op.node.lam:.6g})"
-            found[i] = Label(("output of", op.head, str(turn)), (op.node.lam,), text)
+            found[i] = Label(("output of", op.head), (op.node.lam,), text)
             text = f"the state of evaluation {len(rows) + 1} (lam = {op.node.lam:.6g})"
-            rows.append(Label(("state of", op.head, str(turn)), (op.node.lam,), text))
+            rows.append(Label(("state of", op.head), (op.node.lam,), text))
         elif isinstance(op, Noise):
             text = f"noise {op.kind} on {op.clock} [{op.a:.6g}, {op.b:.6g}]"
             found[i] = Label(("noise", op.clock, op.kind), (op.a, op.b), text)
@@ -146,7 +143,7 @@ def _normal(plan: Plan, prediction: str, outputs: set[str]) -> _Normal:
 def _match(
     a: Sequence[Label], b: Sequence[Label]
 ) -> tuple[list[tuple[int, int]], list[int], list[int]]:
-    """Pairs of equal labels, and the places of those without a partner."""
+    """Pairs of equal labels in their order, and the places of those without a partner."""
     left = dict(enumerate(b))
     pairs, alone = [], []
     for i, label in enumerate(a):

@@ -171,7 +171,7 @@ def unrolled(plan: Plan, model: Fixed, x: Tensor) -> Callable[[], None]:
         if isinstance(op, Lin):
             out = live[i] = free.pop() if free else torch.empty_like(x)
             (first, weight), *rest = op.terms
-            scale = torch.tensor(weight, dtype=torch.float64)
+            scale = torch.tensor(weight, dtype=x.dtype)
             calls.append(lambda v=live[first], s=scale, o=out: torch.mul(v, s, out=o))
             for j, w in rest:
                 calls.append(lambda v=live[j], w=w, o=out: o.add_(v, alpha=w))

@@ -10,34 +10,43 @@ import torch
 from torch import Tensor
 from torch._subclasses import FakeTensorMode
 
-Kernel = Callable[[list[Tensor]], Any]
+Kernel = Callable[[list[Tensor]], tuple[Tensor]]
 """``kernel([weights, out, *vectors]) -> (sums,)``; fills out."""
 
 
-def fused_sum(
-    weights: tuple[float, ...], vectors: tuple[Tensor, ...], out: Tensor
-) -> Tensor | None:
-    """``out = sum_j w_j V_j``, and the sum of its entries for the price of none.
+class FusedSum:
+    """``out = sum_j w_j V_j`` on states like one given, and the sum of ``out`` for the price of none.
 
-    The first call for a number of terms, layout, dtype and device compiles (seconds); a later one
+    The first row of a number of terms, layout, dtype and device compiles (seconds); any later one
     goes straight to the generated code. Weights travel as a vector: a Python float would be
     compiled into the kernel, and every step would compile its own.
-
-    Returns
-    -------
-    Tensor or None
-        The sum of all entries of ``out``, or per sample off the host, where nothing is to be read
-        back; it is not finite if an entry is not. None if the vectors are laid out differently in
-        memory, and nothing was done.
     """
-    layout = out.stride()
-    for v in vectors:
-        if v.stride() != layout:
-            return None
-    kernel = _kernel(
-        len(weights), out.shape, layout, out.dtype, out.device, torch.get_num_threads()
-    )
-    return kernel([_uploaded(weights, out.dtype, out.device), out, *vectors])[0]
+
+    def __init__(self, like: Tensor) -> None:
+        self.layout, self.dtype, self.device = like.stride(), like.dtype, like.device
+        self._form = (like.shape, self.layout, like.dtype, like.device, torch.get_num_threads())
+        self._kernels: dict[int, Kernel] = {}
+
+    def __call__(
+        self, weights: tuple[float, ...], vectors: tuple[Tensor, ...], out: Tensor
+    ) -> Tensor | None:
+        """Fill ``out``.
+
+        Returns
+        -------
+        Tensor or None
+            The sum of all entries of ``out``, or per sample off the host, where nothing is to be
+            read back; it is not finite if an entry is not. None if a vector is laid out otherwise
+            in memory than the state: then nothing was done.
+        """
+        layout = self.layout
+        for v in vectors:
+            if v.stride() != layout:
+                return None
+        kernel = self._kernels.get(len(weights))
+        if kernel is None:
+            kernel = self._kernels[len(weights)] = _kernel(len(weights), *self._form)
+        return kernel([_uploaded(weights, self.dtype, self.device), out, *vectors])[0]
 
 
 @lru_cache(maxsize=4096)
@@ -68,19 +77,23 @@ def _kernel(
         examples = [torch.empty(count, dtype=dtype, device=device)]
         for _ in range(count + 1):
             examples.append(torch.empty_strided(shape, layout, dtype=dtype, device=device))
-        return _compile(add, examples)
+        return _compile(add, examples, host)
 
 
-def _compile(function: Callable[..., Any], examples: list[Tensor]) -> Kernel:
+def _compile(function: Callable[..., Any], examples: list[Tensor], host: bool) -> Kernel:
     """Generated code without the guards of ``torch.compile``, which cost more than a small row.
 
-    The entry point is not public; should it go, ``torch.compile`` does the same, more slowly.
+    What the guards would see to holds by construction: dtype, device and layout are the key of the
+    kernel. The entry point is not public; should it go, ``torch.compile`` does the same, slower.
     """
     try:
+        from torch._inductor import config
         from torch._inductor.compile_fx import compile_fx_inner
         from torch.fx.experimental.proxy_tensor import make_fx
 
-        return compile_fx_inner(make_fx(function)(*examples), examples)
+        with config.patch(size_asserts=False):
+            compiled: Any = compile_fx_inner(make_fx(function)(*examples), examples)
     except (ImportError, AttributeError, TypeError):
-        compiled = torch.compile(function, dynamic=False, fullgraph=True)
-        return lambda tensors: compiled(*tensors)
+        slow = torch.compile(function, dynamic=False, fullgraph=True)
+        return lambda tensors: slow(*tensors)
+    return getattr(compiled, "current_callable", None) or compiled if host else compiled

@@ -28,6 +28,7 @@ from __future__ import annotations
 import math
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import NamedTuple
 
 import numpy as np
@@ -121,12 +122,12 @@ class Process(ABC):
     @property
     def lam_min(self) -> float:
         """``lam(t_max)``; ``-inf`` where alpha vanishes."""
-        return float(self.lam(self.t_max))
+        return _lam_range(self)[0]
 
     @property
     def lam_max(self) -> float:
         """``lam(0)``; ``inf`` where sigma vanishes."""
-        return float(self.lam(0.0))
+        return _lam_range(self)[1]
 
     def _times(self, t: ArrayLike) -> Array:
         t = np.asarray(t, dtype=np.float64)
@@ -195,18 +196,34 @@ class Process(ABC):
 
     def node(self, t: float) -> Node:
         """All coefficients at time t."""
-        log_alpha, log_sigma = float(self.log_alpha(t)), float(self.log_sigma(t))
-        return _node(float(t), log_alpha - log_sigma, log_alpha, log_sigma)
+        return _node_at_time(self, float(t))
 
     def node_at_lam(self, lam: float) -> Node:
         """All coefficients at ``lam``; the given lam is kept exactly (no round trip through t)."""
-        if lam == math.inf:
-            return DATA
-        t = float(self.t_of_lam(lam))
-        if lam == -math.inf:  # log sigma is not log alpha - lam there: infinities cancel
-            return self.node(t)
-        log_alpha = float(self.log_alpha_of_lam(lam))
-        return _node(t, float(lam), log_alpha, log_alpha - float(lam))
+        return _node_at_lam(self, float(lam))
+
+
+# Samplers on one grid, and every model on it, ask for the same nodes: they are computed once.
+@lru_cache(maxsize=1 << 16)
+def _node_at_time(process: Process, t: float) -> Node:
+    log_alpha, log_sigma = float(process.log_alpha(t)), float(process.log_sigma(t))
+    return _node(t, log_alpha - log_sigma, log_alpha, log_sigma)
+
+
+@lru_cache(maxsize=1 << 16)
+def _node_at_lam(process: Process, lam: float) -> Node:
+    if lam == math.inf:
+        return DATA
+    t = float(process.t_of_lam(lam))
+    if lam == -math.inf:  # log sigma is not log alpha - lam there: infinities cancel
+        return process.node(t)
+    log_alpha = float(process.log_alpha_of_lam(lam))
+    return _node(t, lam, log_alpha, log_alpha - lam)
+
+
+@lru_cache(maxsize=256)
+def _lam_range(process: Process) -> tuple[float, float]:
+    return float(process.lam(process.t_max)), float(process.lam(0.0))
 
 
 def _node(t: float, lam: float, log_alpha: float, log_sigma: float) -> Node:

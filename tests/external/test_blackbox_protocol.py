@@ -206,3 +206,16 @@ def test_a_stochastic_box_without_noise_and_a_plan_run_as_a_box_are_refused():
         run_blackbox("torchsde_srk_t", bend, VP, UNIFORM.grid(2), starts(2))
     with pytest.raises(InvalidPlanError, match="not a black box"):
         run_blackbox("ddim", bend, VP, UNIFORM.grid(2), starts(2))
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_state_that_the_model_keeps_is_not_overwritten_later(name):
+    kept, copies = [], []
+
+    def model(x, t):
+        kept.append(x)
+        copies.append(x.clone())
+        return bend(x, t)
+
+    run(name, UNIFORM.grid(4), starts(3), model)
+    assert all(torch.equal(x, copy) for x, copy in zip(kept, copies, strict=True))

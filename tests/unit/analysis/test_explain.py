@@ -9,7 +9,7 @@ import pytest
 
 from fokker.analysis.explain import explain
 from fokker.solvers.grids import uniform_lam, wavy_lam
-from fokker.solvers.plan import Lin, Plan, Tape
+from fokker.solvers.plan import Eval, Lin, Plan, Tape
 from fokker.solvers.registry import get
 from fokker.solvers.schedules import EDM, VPLinear
 
@@ -71,6 +71,17 @@ def test_evaluations_at_other_levels_are_named():
     assert found.only_first == ()
     assert len(found.only_second) == 5
     assert all(text.startswith("model output ") for text in found.only_second)
+
+
+def test_the_weights_are_those_of_the_plan_also_where_evaluations_have_no_partner():
+    second = plan("dpmpp_2s")
+    row = second.ops[second.outputs["x"]]
+    assert isinstance(row, Lin)
+    weights = dict(row.terms)
+    last = max(i for i in weights if isinstance(second.ops[i], Eval))
+    found = explain(plan("dpmpp_2m"), second)
+    (entry,) = [e for e in found.entries if e.row == "output x" and "output 10 " in e.leaf]
+    assert (entry.first, entry.second) == (0.0, pytest.approx(weights[last], abs=1e-15))
 
 
 def test_the_same_sampler_on_another_grid_is_another_plan():

@@ -13,6 +13,7 @@ import pytest
 
 from fokker.analysis.page import CSV_HEAD, render, to_csv
 from fokker.analysis.page_plots import Axes, decades, order_panel
+from fokker.analysis.page_style import STYLE
 from fokker.analysis.page_text import interval, number, sci, source_html
 from fokker.analysis.record import with_verdict
 from fokker.solvers.errors import AnalysisError
@@ -99,7 +100,8 @@ def test_the_page_loads_nothing_from_anywhere():
 
 def test_every_sampler_has_a_row_and_a_sheet_and_every_claim_its_verdict():
     certificate = fake.certificate()
-    found = page(certificate)
+    text = render(certificate)
+    found = Page(text)
     rows = found.rows["summary"][1:]
     names = sorted(e["name"] for e in certificate["samplers"])
     assert [row.split()[0] for row in rows] == names
@@ -113,6 +115,8 @@ def test_every_sampler_has_a_row_and_a_sheet_and_every_claim_its_verdict():
     assert "(not resolved)" in row["unclear"]
     assert "weak 2" in row["random"]
     assert "failed" in row["broken"]
+    kinds = re.findall(r'<tr data-text="[^"]*" data-family="[^"]*" data-verdict="([^"]*)"', text)
+    assert kinds == ["not met", "failed", "met", "met", "met", "not resolved"]  # by name
 
 
 def test_the_heading_says_the_verdict_in_words():
@@ -308,3 +312,31 @@ def test_a_record_of_another_form_is_refused_with_a_sentence():
     broken["samplers"][1]["orders"][0]["verdict"] = "maybe"
     with pytest.raises(AnalysisError, match=r"samplers\[1\] .* 'maybe'; accepted: met"):
         render(broken)
+
+
+def luminance(colour: str) -> float:
+    """Relative luminance of ``#rgb`` or ``#rrggbb`` (WCAG 2)."""
+    digits = colour[1:] if len(colour) == 7 else "".join(2 * c for c in colour[1:])
+    parts = [int(digits[i : i + 2], 16) / 255 for i in (0, 2, 4)]
+    linear = [c / 12.92 if c <= 0.04045 else ((c + 0.055) / 1.055) ** 2.4 for c in parts]
+    return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
+
+
+def contrast(a: str, b: str) -> float:
+    high, low = sorted((luminance(a), luminance(b)), reverse=True)
+    return (high + 0.05) / (low + 0.05)
+
+
+@pytest.mark.parametrize("theme", ["light", "dark"])
+def test_every_text_has_enough_contrast_in_both_themes(theme: str):
+    blocks = re.findall(r":root\{(.*?)\}", STYLE, re.DOTALL)
+    assert len(blocks) == 2
+    colours = dict(re.findall(r"--([\w-]+):(#[0-9a-f]+)", blocks[theme == "dark"]))
+    for ink in ("ink", "soft", "link", "met", "bad", "open"):
+        for ground in ("paper", "card", "faint"):
+            assert contrast(colours[ink], colours[ground]) >= 4.5, (ink, ground)
+    for kind in ("met", "bad", "open"):
+        assert contrast(colours[kind], colours[f"{kind}-bg"]) >= 4.5, kind
+    for k in range(6):  # curves: graphical objects need 3 : 1
+        assert contrast(colours[f"c{k}"], colours["card"]) >= 3, k
+    assert contrast("#000", "#ffffff") == pytest.approx(21.0)

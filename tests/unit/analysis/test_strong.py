@@ -15,7 +15,7 @@ from fokker.analysis.law import response, start_node
 from fokker.analysis.strong import strong_error
 from fokker.solvers.errors import AnalysisError
 from fokker.solvers.grids import Grid, uniform_lam, wavy_lam
-from fokker.solvers.plan import Noise, Plan, Tape, clock_measure
+from fokker.solvers.plan import Lin, Noise, Plan, Tape, clock_measure
 from fokker.solvers.process import Process
 from fokker.solvers.registry import get
 from fokker.solvers.schedules import EDM, VPCosine, VPLinear
@@ -286,7 +286,7 @@ def test_a_step_without_noise_is_a_step_with_noise_of_weight_zero():
 
 
 def test_the_randomness_of_an_exact_history_counts():
-    """One warm step: the error is a x + b x_{-1} plus a noise gap, (x, x_{-1}) jointly Gaussian."""
+    """One warm step: the error is a x + b x_{-1} + noise gap, (x, x_{-1}) jointly Gaussian."""
     data, grid_map = normal([0.0], [0.25]), wavy_lam(VP, -1.0, 1.0)
     (past,) = grid_map.history(4, 1)
     plan = get("sde_dpmpp_2m")(VP, grid_map.grid(1), history=[past])

@@ -87,7 +87,9 @@ def test_a_bare_function_claims_the_order_that_it_is_given(tmp_path: Path):
 
 def test_a_file_imports_its_neighbours_and_hides_no_library(tmp_path: Path):
     file(tmp_path, "ORDER = 1\n", "neighbour_of_mine.py")
-    text = "from neighbour_of_mine import ORDER\nimport random\n" + GOOD
+    file(tmp_path, "", "colorsys.py")  # the name of a library that nobody has imported
+    sys.modules.pop("colorsys", None)
+    text = "from neighbour_of_mine import ORDER\nfrom colorsys import rgb_to_hsv\n" + GOOD
     (entry,) = resolve([f"{file(tmp_path, text, 'json.py')}:declared"])
     assert entry.name == "declared"
     assert sys.modules["json"].__file__ != str(tmp_path / "json.py")

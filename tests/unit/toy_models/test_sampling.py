@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -118,6 +119,21 @@ def test_the_starts_of_a_problem_follow_the_law_at_its_start():
     assert mahalanobis(starts, alpha * p.law.mean, cov) < bound
     assert mahalanobis(starts, (alpha + 0.2) * p.law.mean, cov) > bound
     assert torch.equal(p.starts(5, seed=2), starts[:5])
+
+
+def test_the_noise_of_a_start_is_independent_of_its_data():
+    """Second moments of starts at lam = 0 within 6.5 of their standard errors (8e-11 for each)."""
+    p = replace(problem("gaussian"), lam_start=0.0)
+    alpha, sigma = p.start.alpha, p.start.sigma
+    data = p.law.sample(N, seed=4)
+    noise = (p.starts(N, seed=4) - alpha * data) / sigma
+
+    def worst(a: torch.Tensor, b: torch.Tensor) -> float:
+        products = (a - a.mean(0))[:, :, None] * (b - b.mean(0))[:, None, :]
+        return float((products.mean(0) / products.std(0)).abs().max()) * math.sqrt(N)
+
+    assert worst(noise, data) < 6.5
+    assert worst(noise + 0.1 * data, data) > 6.5
 
 
 def test_image_sized_samples_have_the_size_they_should():
