@@ -15,7 +15,6 @@ import math
 from collections.abc import Callable
 from functools import lru_cache
 from numbers import Integral
-from typing import NamedTuple
 
 import torch
 from torch import Tensor
@@ -31,13 +30,20 @@ from .plan import Eval, Lin, Noise, Plan, Weight, combine, interpret
 from .process import Node
 
 
-class _Answer(NamedTuple):
+class _Answer:
     """A live output of the model that is not ours, and how it looked when it was new."""
 
-    tensor: Tensor
-    storage: int
-    version: int | None
-    total: float | None  # sum of the entries, for the first output of a run
+    __slots__ = ("storage", "tensor", "total", "version")
+
+    def __init__(self, tensor: Tensor, storage: int, total: float | None) -> None:
+        self.tensor, self.storage = tensor, storage
+        # tensors made in inference mode do not count their changes
+        self.version = None if tensor.is_inference() else tensor._version
+        self.total = total  # sum of the entries, for the first output of a run
+
+    def changed(self) -> bool:
+        """Whether torch has seen a change in place."""
+        return self.version is not None and self.tensor._version != self.version
 
 
 class Executor:
@@ -61,7 +67,6 @@ class Executor:
         self.callback, self.save_at = callback, save_at
         self.grad, self.host = grad, x.device.type == "cpu"
         self.fused = FusedSum(torch.empty_like(x)) if compiled and not grad else None
-        # tensors made in inference mode do not count their changes
         self.counting = not (x.is_inference() or torch.is_inference_mode_enabled())
         self.marks = {m.vector: m for m in plan.marks}
         self.saved: dict[int, Tensor] = {0: x.clone()} if 0 in save_at else {}
@@ -122,7 +127,7 @@ class Executor:
     def _keep(self, row: int, op: Eval, out: Tensor) -> Tensor:
         storage = out.untyped_storage().data_ptr()
         for old in self.answers.values():
-            if old.storage == storage or old.version != _version(old.tensor):
+            if old.storage == storage or old.changed():
                 self._check_overwritten(op, old)
         if storage in self.owned:
             return out.clone()  # the model returned its input: never alias a state
@@ -130,13 +135,13 @@ class Executor:
         if not self.asked:
             self.asked = True
             total = float(out.detach().sum()) if self.host else None
-        self.answers[row] = _Answer(out, storage, _version(out), total)
+        self.answers[row] = _Answer(out, storage, total)
         return out
 
     def _check_overwritten(self, op: Eval, old: _Answer) -> None:
         """See that what an older output held is still there, now that the model was back at it."""
         changed = not self.host  # a replayed graph overwrites without a trace
-        changed |= old.version != _version(old.tensor)
+        changed |= old.changed()
         if old.total is not None:  # memory written past torch counts no versions
             now = float(old.tensor.detach().sum())
             changed |= math.isfinite(now) and now != old.total
@@ -265,11 +270,6 @@ class Executor:
 def _scalar(w: float, dtype: torch.dtype) -> Tensor:
     """A weight as a product takes it fastest: twice as fast as a Python float."""
     return torch.tensor(w, dtype=dtype)
-
-
-def _version(x: Tensor) -> int | None:
-    """Number of in-place changes so far; tensors made in inference mode do not count them."""
-    return None if x.is_inference() else x._version
 
 
 def _owners(x: Tensor) -> int:

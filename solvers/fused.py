@@ -15,7 +15,7 @@ Kernel = Callable[[list[Tensor]], tuple[Tensor]]
 
 
 class FusedSum:
-    """``out = sum_j w_j V_j`` on states like one given, and the sum of ``out`` for the price of none.
+    """``out = sum_j w_j V_j`` on states like one given, and the sum of ``out`` at no price.
 
     The first row of a number of terms, layout, dtype and device compiles (seconds); any later one
     goes straight to the generated code. Weights travel as a vector: a Python float would be
