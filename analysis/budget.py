@@ -1,7 +1,7 @@
-"""How far a sampler is from the truth within a budget of model evaluations, without sampling noise.
+"""How far a sampler is from the truth within a budget of evaluations, without sampling noise.
 
-On Gaussian data the output law is exact, and the error is its W2 distance to the exact marginal. On
-other laws the error of a deterministic sampler is paired with the exact flow, and that of a
+On Gaussian data the output law is exact, and the error is its W2 distance to the exact marginal.
+On other laws the error of a deterministic sampler is paired with the exact flow, and that of a
 stochastic one with its own fine solution on the same Brownian path. All errors are in units of the
 data: of ``x/alpha`` at the last level.
 """
@@ -28,7 +28,7 @@ from .path_order import MonteCarloPath
 
 BATCH = 32
 FINE = {"plan": 4000, "blackbox": 500}
-"""Steps of the fine solution for stochastic samplers; every shown step count divides a half of it."""
+"""Steps of a stochastic sampler's fine solution; every shown step count divides half of it."""
 
 
 def steps_within(sampler: Sampler, nfe: int) -> int | None:

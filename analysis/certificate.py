@@ -1,8 +1,8 @@
 """The certificate: every registered sampler measured, in parallel, resumable, whole or not at all.
 
-What one sampler's record holds is decided in :mod:`.measure`; this module only distributes the work,
-keeps what is done in ``<out>/parts`` (keyed by a hash of the sources, the settings and the claims,
-so that a stale part is never reused), and gathers the verdicts.
+What one sampler's record holds is decided in :mod:`.measure`; this module only distributes the
+work, keeps what is done in ``<out>/parts`` (keyed by a hash of the sources, the settings and the
+claims, so that a stale part is never reused), and gathers the verdicts.
 
 What it does *not* certify is said on the page.
 """
@@ -75,7 +75,7 @@ def _measure_named(name: str, settings: Settings) -> dict[str, Any]:
 def _records(
     samplers: Sequence[Sampler], settings: Settings, jobs: int
 ) -> Iterator[dict[str, Any]]:
-    """Records in the order in which they are finished; samplers of the user's own file run here."""
+    """Records in the order in which they are finished; a user's own samplers run here."""
     shared = [s for s in samplers if is_registered(s)]
     own = [s for s in samplers if not is_registered(s)]
     if jobs > 1 and len(shared) > 1:

@@ -1,8 +1,9 @@
 """Where rounding takes over: the same plan in three precisions.
 
-The float64 floor is the distance of a float64 run from a run in extended precision (80-bit on x86)
-with the same float64 coefficients; the float32 floor is the distance of a float32 run from float64.
-Both on Gaussian data, at 100 steps, root mean square over a batch, noise of stochastic plans shared.
+The float64 floor is the distance of a float64 run from a run in extended precision (80-bit on
+x86) with the same float64 coefficients; the float32 floor that of a float32 run from float64.
+Both on Gaussian data, at 100 steps, root mean square over a batch, noise of stochastic plans
+shared.
 """
 
 from __future__ import annotations

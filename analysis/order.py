@@ -2,11 +2,11 @@
 
 Errors are given at steps N, 2N, 4N, ... (one smooth grid map, halved), or at half-octaves N, 3N/2,
 2N, 3N, ... for high orders, which have few octaves between knee and rounding. A local slope is
-``log2(e(N)/e(2N))``. Two things spoil slopes: coarse grids before the asymptotic knee, and rounding.
-Points at or under the rounding floor are dropped; the knee is passed by looking at the *limit* of
-the slopes, not at one of them: the last three slopes are extrapolated (Aitken), and the interval
-is the hull of the last slope and that limit. Slopes that never settle before rounding takes over
-are judged by their smallest: a lower order would have shown above the floor.
+``log2(e(N)/e(2N))``. Two things spoil slopes: coarse grids before the asymptotic knee, and
+rounding. Points at or under the rounding floor are dropped; the knee is passed by looking at the
+*limit* of the slopes, not at one of them: the last three slopes are extrapolated (Aitken), and the
+interval is the hull of the last slope and that limit. Slopes that never settle before rounding
+takes over are judged by their smallest: a lower order would have shown above the floor.
 
 Three verdicts: ``met``, ``not met`` and ``not resolved``; the last is never silently a pass. A
 method may show more than it declares (a Gaussian hides nonlinear order conditions), so an observed
@@ -152,9 +152,9 @@ def refine(
 ) -> Observation:
     """Halve the grid until the claim is decided, the floor is reached, or ``most`` grids are used.
 
-    ``error_at(steps)`` is called for first, 2 first, 4 first, ... (claims of order 6 and more: first,
-    3/2 first, 2 first, 3 first, ...); at least ``least`` grids are used so that a lucky pair of
-    slopes cannot decide.
+    ``error_at(steps)`` is called for first, 2 first, 4 first, ... (claims of order 6 and more:
+    first, 3/2 first, 2 first, 3 first, ...); at least ``least`` grids are used so that a lucky
+    pair of slopes cannot decide.
     """
     stride = 2 if claim >= HIGH_ORDER else 1
     steps: list[int] = []

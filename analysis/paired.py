@@ -1,8 +1,8 @@
 """Paired error: a sampler and the exact flow, from the same starts, over the same levels.
 
-For a law with an exact probability-flow map the error of a deterministic sampler at its last node is
-known sample by sample, without any statistics. Its root mean square over a fixed batch of starts is
-the error whose order is certified.
+For a law with an exact probability-flow map the error of a deterministic sampler at its last node
+is known sample by sample, without any statistics. Its root mean square over a fixed batch of
+starts is the error whose order is certified.
 """
 
 from __future__ import annotations
@@ -32,8 +32,8 @@ def rms(x: Tensor) -> float:
 class FlowProblem:
     """A law with an exact flow, a process, and a stretch of lam on which order is measured.
 
-    ``starts`` are drawn once from the exact law at ``lam_start``; ``truth`` is their exact image at
-    ``lam_end``. The stretch of cold starts begins where the data prediction is not flat.
+    ``starts`` are drawn once from the exact law at ``lam_start``; ``truth`` is their exact image
+    at ``lam_end``. The stretch of cold starts begins where the data prediction is not flat.
     """
 
     name: str
@@ -68,7 +68,7 @@ class FlowProblem:
 def exact_history(
     problem: FlowProblem, x: Tensor, nodes: tuple[Node, ...], prediction: str
 ) -> dict[str, Tensor]:
-    """Exact model outputs at earlier nodes along the exact trajectory: inputs ``m-1``, ``m-2``, ..."""
+    """Exact outputs at earlier nodes of the exact trajectory: inputs ``m-1``, ``m-2``, ..."""
     begin, _ = problem.ends()
     model = problem.model(prediction)
     out = {}
@@ -80,7 +80,7 @@ def exact_history(
 def sample(
     sampler: Sampler, model: Model, process: Process, grid: Grid, x: Tensor, **options: Any
 ) -> Tensor:
-    """Run a registered sampler of any kind on a grid: a plan through the executor, others as they are."""
+    """Run a sampler of any kind on a grid: a plan through the executor, others as they are."""
     noise = options.pop("noise", None)
     if sampler.kind == "plan":
         return run(sampler(process, grid, **options), model, x, noise=noise).x

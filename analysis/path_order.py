@@ -75,7 +75,7 @@ class MonteCarloPath:
             raise AnalysisError(msg)
         first, last = index[cell.a], index[cell.b]
         ends = [n.t if cell.clock == "t" else n.lam for n in self._nodes[first : last + 1]]
-        measures = [clock_measure(cell.clock, a, b) for a, b in zip(ends, ends[1:], strict=False)]
+        measures = [clock_measure(cell.clock, a, b) for a, b in pairwise(ends)]
         part = torch.tensor(measures, dtype=torch.float64).div(sum(measures))  # cells / whole
         total = torch.tensordot(part.sqrt(), self._w[first:last], dims=1)
         if cell.kind == "W":
@@ -159,8 +159,8 @@ def _quasi_random(
 ) -> tuple[Tensor, MonteCarloPath]:
     """Scrambled Sobol points as (starts, paths), low frequencies of the path first.
 
-    The start is the image of a normal under the exact flow from pure noise, a smooth function of one
-    coordinate; the increments are an orthogonal cosine transform of the other coordinates (a
+    The start is the image of a normal under the exact flow from pure noise, a smooth function of
+    one coordinate; the increments are an orthogonal cosine transform of the other coordinates (a
     principal-component construction), so that few coordinates carry most of the variance.
     """
     cells = len(finest)

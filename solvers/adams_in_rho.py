@@ -1,8 +1,8 @@
 """Adams methods on the noise prediction in other clocks: DEIS, LMS, PNDM and iPNDM.
 
-In ``rho = sigma/alpha`` the ODE is pure quadrature, ``d(x/alpha)/drho = eps``. These methods integrate
-an interpolant of eps against drho: polynomials in rho (rhoAB, LMS), in the time t (tAB), or on the
-index of the grid, as if its steps were equal (PNDM and iPNDM).
+In ``rho = sigma/alpha`` the ODE is pure quadrature, ``d(x/alpha)/drho = eps``. These methods
+integrate an interpolant of eps against drho: polynomials in rho (rhoAB, LMS), in the time t (tAB),
+or on the index of the grid, as if its steps were equal (PNDM and iPNDM).
 """
 
 from __future__ import annotations
@@ -104,7 +104,8 @@ def ipndm(
 def pndm(process: Process, grid: Grid, *, history: Sequence[Node] = ()) -> Plan:
     """F-PNDM: three pseudo Runge-Kutta 4 steps, then equal-step Adams-Bashforth 4.
 
-    The middle of a pseudo Runge-Kutta step is the middle in time. Second order, as the paper proves.
+    The middle of a pseudo Runge-Kutta step is the middle in time. Second order, as the paper
+    proves.
     """
     tape = Tape()
     x = tape.input("x", grid[0])

@@ -1,10 +1,10 @@
 """Multistep samplers: one evaluation a step, older outputs reused; and how they start and end.
 
-A k-step formula needs k - 1 older outputs. Where they come from is a *start policy*, and it decides
-the order of the whole sampler as much as the formula does:
+A k-step formula needs k - 1 older outputs. Where they come from is a *start policy*, and it
+decides the order of the whole sampler as much as the formula does:
 
-* ``"ramp"``: orders 1, 2, ..., k. The published habit. Its first step has local error O(h^2), which
-  caps the global order at 2 whatever k is.
+* ``"ramp"``: orders 1, 2, ..., k. The published habit. Its first step has local error O(h^2),
+  which caps the global order at 2 whatever k is.
 * ``"rk"``: the first k - 1 steps by a Runge-Kutta method of order k - 1 in the clock of the
   prediction. Keeps order k, costs a few more evaluations.
 * ``history``: exact outputs at earlier nodes, given as inputs ``m-1``, ``m-2``, ...
@@ -153,7 +153,7 @@ def dpmpp_2m(
 def dpmpp_3m(
     process: Process, grid: Grid, *, history: Sequence[Node] = (), final: str = "full"
 ) -> Plan:
-    """DPM-Solver++(3M) with the second difference at its full weight: exponential Adams-Bashforth 3.
+    """DPM-Solver++(3M), second difference at full weight: exponential Adams-Bashforth 3.
 
     Order 3 with exact history; its published start (orders 1, 2, 3) gives 2.
     """
@@ -231,7 +231,7 @@ for _k in range(3, 6):
 def exp_ab3_data_lowerfinal(process: Process, grid: Grid, *, history: Sequence[Node] = ()) -> Plan:
     """Exponential Adams-Bashforth 3 with a good start and the published end: last orders 2, 1.
 
-    The habit ``lower_order_final`` steadies runs of few steps, and caps the order at 2: its last step
-    has local error O(h^2).
+    The habit ``lower_order_final`` steadies runs of few steps, and caps the order at 2: its last
+    step has local error O(h^2).
     """
     return multistep(process, grid, order=3, start="rk", final="lower", history=history)

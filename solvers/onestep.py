@@ -166,7 +166,7 @@ def exp_two_stage(c2: float) -> ExpTableau:
 
 
 def exp_two_stage_exact(c2: float) -> ExpTableau:
-    """Two stages with the slope integrated exactly, ``phi_2`` (Hochbruck & Ostermann 2010, 2.39)."""
+    """Two stages, slope integrated exactly by ``phi_2`` (Hochbruck & Ostermann 2010, 2.39)."""
 
     def tableau(z: float) -> tuple:
         slope = phi(2, z) / c2
@@ -246,7 +246,7 @@ _declare_exponential(
 )  # fmt: skip
 _declare_exponential(
     "exp_rk3_data", exp_three_stage, 3, 3, "data", _EXP,
-    f"{_DPM}, Alg. 2, on the data prediction", "Three-stage exponential rule on the data prediction.",
+    f"{_DPM}, Alg. 2, on the data prediction", "Three-stage exponential rule on data.",
 )  # fmt: skip
 _declare_exponential(
     "exp_rk4_data", exp_four_stage, 4, 4, "data", _EXP,

@@ -4,8 +4,8 @@ The corrector adds the node at the end of the step. It uses the model output at 
 state, which the next step reuses as it is (PEC mode): the corrected state is never evaluated.
 Predictor p has order p, corrector p + 1, and the sampler inherits p + 1.
 
-The function B(h) of the paper is immaterial wherever three or more nodes enter, because the weights
-are then the unique interpolatory ones; it only decides the two-node rules.
+The function B(h) of the paper is immaterial wherever three or more nodes enter, because the
+weights are then the unique interpolatory ones; it only decides the two-node rules.
 """
 
 from __future__ import annotations

@@ -1,9 +1,9 @@
-"""The registry of samplers: a claim is data, declared beside the formula, and every claim is a test.
+"""The registry of samplers: a claim is data, declared beside the formula, and it is a test.
 
-A sampler is one pure function ``(process, grid, **options) -> Plan``, declared with :func:`sampler`
-in any module of this package, in the user's own file, or in a plug-in that names itself under the
-entry-point group ``fokker.samplers``. Two further kinds share the registry: ``stepper`` (adaptive or
-data-dependent methods) and ``blackbox`` (solvers of other libraries).
+A sampler is one pure function ``(process, grid, **options) -> Plan``, declared with
+:func:`sampler` in any module of this package, in the user's own file, or in a plug-in that names
+itself under the entry-point group ``fokker.samplers``. Two further kinds share the registry:
+``stepper`` (adaptive or data-dependent methods) and ``blackbox`` (solvers of other libraries).
 """
 
 from __future__ import annotations
@@ -108,8 +108,9 @@ class Sampler:
             raise InvalidPlanError(msg)
         if grid[0].alpha == 0.0 and self.prediction in ("noise", "score"):
             msg = (
-                f"{self.name} asks for the {self.prediction} prediction and cannot start at alpha = 0 "
-                f"(t = {grid[0].t}); start at a finite lam, or take a sampler on the data prediction"
+                f"{self.name} asks for the {self.prediction} prediction and cannot start at "
+                f"alpha = 0 (t = {grid[0].t}); start at a finite lam, or take a sampler on the "
+                "data prediction"
             )
             raise InvalidGridError(msg)
         return self.build(process, grid, **{**self.options, **options})
@@ -177,7 +178,7 @@ def is_registered(entry: Sampler) -> bool:
 
 
 def load_all() -> None:
-    """Import every module of this package and every plug-in, once, so that all samplers are known."""
+    """Import every module of this package and every plug-in, once."""
     if _loaded:
         return
     _loaded.append(True)

@@ -2,15 +2,16 @@
 
 All of them are integrals of interpolated model outputs. With ``h = lam_t - lam_s``:
 
-* data:  ``x_t = (sigma_t/sigma_s) e^{-eta h} x + alpha_t (1+eta) int e^{-(1+eta)(lam_t-l)} D dl + noise``
+* data:  ``x_t = (sigma_t/sigma_s) e^{-eta h} x + alpha_t (1+eta) int e^{-(1+eta)(lam_t-l)} D dl +
+  noise``
 * noise: ``x_t = (alpha_t/alpha_s) x - (1+eta) sigma_t int e^{lam_t - l} eps dl + noise``
 * rho:   ``x_t = (alpha_t/alpha_s) x + alpha_t int eps drho``, polynomials in rho or in t
 
 A step to ``sigma = 0`` is infinitely long in lam: there the rows in lam and in t use the newest
 output alone, ``x = D``; in rho and in the index it is a step like any other. A step from
-``alpha = 0`` is infinitely long too: data rows use the newest output alone, and that level is never
-interpolated through later; the noise prediction ``x/sigma`` says nothing about the data there, so
-samplers on it refuse to start (``Sampler.__call__``).
+``alpha = 0`` is infinitely long too: data rows use the newest output alone, and that level is
+never interpolated through later; the noise prediction ``x/sigma`` says nothing about the data
+there, so samplers on it refuse to start (``Sampler.__call__``).
 """
 
 from __future__ import annotations
@@ -63,8 +64,8 @@ def _slope_weights(tau: Sequence[float], z: float, slope: float) -> Array:
 def published_3m_weights(tau: Sequence[float], z: float) -> Array:
     """Three nodes with the second difference entering with half its weight.
 
-    This is the third-order multistep update as printed in the reference code of DPM-Solver++ and in
-    the 3M SDE samplers that follow it: ``phi_3 D2`` where the interpolant needs ``2 phi_3 D2``.
+    This is the third-order multistep update as printed in the reference code of DPM-Solver++ and
+    in the 3M SDE samplers that follow it: ``phi_3 D2`` where the interpolant needs ``2 phi_3 D2``.
     Order 2 in general. One or two nodes are as in DPM-Solver++(2M) with exact slope.
     """
     if len(tau) != 3:

@@ -66,7 +66,7 @@ def sde_dpmpp_2m(
 def sde_dpmpp_3m(
     process: Process, grid: Grid, *, eta: float = 1.0, history: Sequence[Node] = ()
 ) -> Plan:
-    """Three data predictions with exact weights, plus noise: still weak order 2, strong order 1."""
+    """Three data predictions with exact weights: still weak order 2 and strong order 1."""
     _check_eta(eta)
     return multistep(process, grid, order=3, row=partial(data_row, eta=eta), history=history)
 
@@ -138,7 +138,7 @@ def reverse_diffusion(process: Process, grid: Grid) -> Plan:
     source="Ho, Jain & Abbeel 2020, arXiv:2006.11239, eq. 7",
 )  # fmt: skip
 def ancestral(process: Process, grid: Grid) -> Plan:
-    """DDPM ancestral sampling: a draw from ``q(x_t | x_s, x_0 = D)`` with the posterior variance."""
+    """DDPM ancestral sampling: a draw from ``q(x_t | x_s, x_0 = D)``, posterior variance."""
     del process
 
     def step(tape: Tape, s: Node, t: Node, x: int) -> int:
@@ -203,8 +203,8 @@ def edm_churn(
     """EDM with churn: noise is *added* up to ``rho (1 + gamma)``, then a Heun step from there.
 
     ``gamma = min(churn/steps, sqrt(2) - 1)`` where ``rho_low <= rho <= rho_high``. The model is
-    evaluated at the raised level. Marginals are preserved for every churn; the limit SDE is not the
-    eta-family's, so no strong order is declared.
+    evaluated at the raised level. Marginals are preserved for every churn; the limit SDE is not
+    the eta-family's, so no strong order is declared.
     """
     if not (math.isfinite(churn) and churn >= 0):
         msg = f"churn must be a finite number >= 0, got {churn}"

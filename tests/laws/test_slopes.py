@@ -63,9 +63,7 @@ def line(which: int, batch: int = 2000) -> FlowProblem:
     return FlowProblem("line", (problem("line").law, skew)[which], PROCESS, *SPAN, batch=batch)
 
 
-def shown(
-    entry: Sampler, law: str, kind: str, *, from_history: bool, claim: float
-) -> Observation:
+def shown(entry: Sampler, law: str, kind: str, *, from_history: bool, claim: float) -> Observation:
     """The observation of a deterministic sampler at one place."""
     grids = grid_map(PROCESS, kind, SPAN)
     return observed_order(entry, flow_problem(law), grids, warm=from_history, claim=claim)
@@ -229,9 +227,7 @@ WRONG = {
     "start of first order claimed to keep order three": dataclasses.replace(
         get("exp_ab3_data"), order_cold=3, history=0
     ),
-    "published third order": dataclasses.replace(
-        get("dpmpp_3m_published"), order=3, order_cold=3
-    ),
+    "published third order": dataclasses.replace(get("dpmpp_3m_published"), order=3, order_cold=3),
     "last step of first order claimed to keep order three": dataclasses.replace(
         get("exp_ab3_data_rkstart"), options={"final": "lower"}, history=0
     ),

@@ -17,7 +17,7 @@ import pytest
 import torch
 from fokker.solvers.grids import Grid, GridMap, uniform_lam, wavy_lam
 from fokker.solvers.model import Model, conversion
-from fokker.solvers.plan import Noise, Plan
+from fokker.solvers.plan import Input, Noise, Plan, interpret
 from fokker.solvers.process import Array, Node, Process
 from fokker.solvers.registry import Sampler, samplers
 from fokker.solvers.schedules import (
@@ -144,8 +144,6 @@ def constant_data_response(plan: Plan) -> Mapping[str, Array]:
 
     History inputs are outputs of the same model at their node, along the trajectory of x = (1, 0).
     """
-    from fokker.solvers.plan import Input, interpret
-
     noises = [i for i, op in enumerate(plan.ops) if isinstance(op, Noise)]
     unit = np.eye(2 + len(noises))
     start = next(op.node for op in plan.ops if isinstance(op, Input) and op.name == "x")

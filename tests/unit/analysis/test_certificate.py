@@ -1,4 +1,4 @@
-"""The certificate: distributed, resumed, judged by its worst place, and never silently complete."""
+"""The certificate: distributed, resumed, judged by its worst place, never silently complete."""
 
 import json
 
@@ -7,7 +7,8 @@ import pytest
 from fokker.analysis import certificate as room
 from fokker.analysis.budget import steps_within
 from fokker.analysis.certificate import certify
-from fokker.analysis.measure import Settings, errors, measure, verdicts
+from fokker.analysis.measure import Settings, errors, measure
+from fokker.analysis.order_rows import verdicts
 from fokker.analysis.record import plain
 from fokker.solvers.errors import AnalysisError, FokkerError
 from fokker.solvers.grids import Grid

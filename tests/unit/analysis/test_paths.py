@@ -5,7 +5,7 @@ import math
 import pytest
 import torch
 
-from fokker.analysis.measure import order_grid, path_problem
+from fokker.analysis.order_rows import order_grid, path_problem
 from fokker.analysis.path_order import MonteCarloPath, strong_path_order, weak_path_order
 from fokker.solvers.errors import AnalysisError
 from fokker.solvers.grids import wavy_lam
@@ -75,7 +75,7 @@ def test_a_cell_that_is_no_union_of_cells_is_refused():
 def test_a_weak_order_needs_a_line():
     problem = path_problem()
     grids = order_grid(problem.process, "uniform-lam")
-    from fokker.analysis.measure import order_problem
+    from fokker.analysis.order_rows import order_problem
 
     with pytest.raises(AnalysisError, match="dimension 1"):
         weak_path_order(get("sde_dpmpp_1"), order_problem("product"), grids)

@@ -298,7 +298,11 @@ def test_the_randomness_of_an_exact_history_counts():
     now, then = marginal(data, begin).var, marginal(data, past).var
     joint = back[1].gain * now
     square = on_now**2 * now + on_past**2 * then + 2 * on_now * on_past * joint
-    cold = strong_error(plan, data, eta=1.0)
-    fresh = cold.noise**2 - float((exact.past**2).sum())
-    assert 0 < fresh < cold.noise**2
-    assert cold.rms**2 == pytest.approx(float(square[0]) + fresh, rel=1e-9)
+    tape, cell = Tape(), exact.cells[0]
+    x = tape.input("x", begin)
+    xi = tape.noise(cell.clock, cell.a, cell.b)
+    alone = tape.plan(x=tape.mark(tape.lin((x, 1.0), (xi, float(exact.noises[0, 0]))), end))
+    gap = strong_error(alone, data, eta=1.0).noise
+    found = strong_error(plan, data, eta=1.0)
+    assert found.rms**2 == pytest.approx(float(square[0]) + gap**2, rel=1e-9)
+    assert found.noise > gap
