@@ -17,7 +17,7 @@ from collections.abc import Callable, Iterator, Sequence
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import joblib
 
@@ -79,8 +79,9 @@ def _records(
     shared = [s for s in samplers if is_registered(s)]
     own = [s for s in samplers if not is_registered(s)]
     if jobs > 1 and len(shared) > 1:
-        pool = joblib.Parallel(n_jobs=jobs, return_as="generator_unordered", batch_size=1)
-        yield from pool(joblib.delayed(_measure_named)(s.name, settings) for s in shared)
+        pool = joblib.Parallel(n_jobs=jobs, return_as="generator_unordered")
+        tasks = (joblib.delayed(_measure_named)(s.name, settings) for s in shared)
+        yield from cast(Iterator[dict[str, Any]], pool(tasks))
     else:
         own = [*shared, *own]
     for s in own:

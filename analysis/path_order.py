@@ -164,12 +164,13 @@ def _quasi_random(
     principal-component construction), so that few coordinates carry most of the variance.
     """
     cells = len(finest)
-    points = qmc.Sobol(1 + cells, scramble=True, seed=seed).random_base2(log2_size)
+    points = qmc.Sobol(1 + cells, scramble=True, rng=seed).random_base2(log2_size)
     normals = ndtri(np.clip(points, 1e-15, 1 - 1e-15))
     begin, _ = problem.ends()
     pure = torch.from_numpy(normals[:, :1].copy())
     x = problem.law.flow(pure, (1e-12, 1.0), (begin.alpha, begin.sigma))
-    increments = torch.from_numpy(idct(normals[:, 1:], norm="ortho", axis=1).T[..., None].copy())
+    turned = np.asarray(idct(normals[:, 1:], norm="ortho", axis=1))
+    increments = torch.from_numpy(turned.T[..., None].copy())
     rng = np.random.default_rng(seed)
     areas = torch.from_numpy(rng.standard_normal(increments.shape))
     return x, MonteCarloPath(finest, increments, areas)

@@ -15,7 +15,7 @@ from numpy.typing import ArrayLike
 
 from .errors import InvalidProcessError
 from .process import Array, Process
-from .schedules_vp import HALF_PI, positive, vp_log_alpha_of_lam
+from .schedules_vp import HALF_PI, positive, tangent, vp_log_alpha_of_lam
 from .schedules_vp import SubVP as SubVP
 from .schedules_vp import VPCosine as VPCosine
 from .schedules_vp import VPLinear as VPLinear
@@ -169,10 +169,10 @@ class Trigonometric(Process):
         return np.where(lam < 0, 1.0 - small, small)
 
     def _f(self, t: Array) -> Array:
-        return -HALF_PI / np.tan(HALF_PI * (1.0 - t))
+        return -HALF_PI * tangent(HALF_PI * t, HALF_PI * (1.0 - t))
 
     def _dlam_dt(self, t: Array) -> Array:
         return -HALF_PI / (np.sin(HALF_PI * t) * np.sin(HALF_PI * (1.0 - t)))
 
     def _g2(self, t: Array) -> Array:
-        return 2.0 * HALF_PI / np.tan(HALF_PI * (1.0 - t))
+        return -2.0 * self._f(t)

@@ -25,6 +25,11 @@ def positive(name: str, value: float) -> None:
         raise InvalidProcessError(msg)
 
 
+def tangent(angle: Array, left: Array) -> Array:
+    """Tangent of an angle given also as ``left = pi/2 - angle``: exact near 0 and near pi/2."""
+    return np.where(angle < left, np.tan(angle), 1.0 / np.tan(left))
+
+
 def vp_log_alpha_of_lam(lam: ArrayLike) -> Array:
     """``alpha^2 + sigma^2 = 1``: log alpha = -log(1 + e^{-2 lam})/2."""
     return -0.5 * np.logaddexp(0.0, -2.0 * np.asarray(lam, dtype=np.float64))
@@ -171,7 +176,8 @@ class VPCosine(Process):
         return np.where(lam < 0, noisy, clean)
 
     def _f(self, t: Array) -> Array:
-        return -HALF_PI / (1 + self.s) / np.tan(self._angle_left(t))
+        angle = HALF_PI * (t + self.s) / (1 + self.s)
+        return -HALF_PI / (1 + self.s) * tangent(angle, self._angle_left(t))
 
     def _dlam_dt(self, t: Array) -> Array:
         return self._f(t) * np.exp(-2.0 * self._log_sigma(t))

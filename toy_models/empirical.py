@@ -55,6 +55,12 @@ class Empirical:
     ------
     InvalidLawError
         If shapes or weights define no law, or chunk is not positive.
+
+    Examples
+    --------
+    >>> import torch
+    >>> Empirical(torch.tensor([[-1.0], [1.0]])).denoiser(torch.tensor([[0.5]]), 1.0, 0.1)
+    tensor([[1.]])
     """
 
     points: Tensor

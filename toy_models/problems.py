@@ -216,6 +216,14 @@ def problem(name: str) -> Problem:
     ------
     InvalidLawError
         For an unknown name; the sentence lists the accepted ones.
+
+    Examples
+    --------
+    >>> p = problem("product")
+    >>> x = p.starts(8)
+    >>> truth = p.endpoint(x)
+    >>> p.model()(x, p.start.t).shape
+    torch.Size([8, 3])
     """
     if name not in _PROBLEMS:
         msg = f"unknown problem {name!r}; accepted: {', '.join(PROBLEMS)}"

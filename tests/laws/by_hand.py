@@ -37,7 +37,7 @@ def multistep_by_hand(
     prediction: str,
     row: Row,
 ) -> Plan:
-    """``x_t = a x + sum_j w_j m_j`` with ``(a, w) = row(nodes, t)``, started by orders 1, 2, ..."""
+    """``x_t = a x + sum_j w_j m_j`` with ``(a, w) = row(nodes, t)``, orders 1, 2, ... first."""
     tape = Tape()
     x = tape.input("x", grid[0])
     past: list[tuple[int, Node]] = []

@@ -1,8 +1,8 @@
-"""Where the data prediction is a constant D, sampling is a theorem: the output is N(alpha D, sigma^2 I).
+"""Constant data are a theorem: where D is the same for all x, the output is N(alpha D, sigma^2 I).
 
-A start from ``N(alpha_s D, sigma_s^2 I)`` is what such data give, and an exact sampler preserves it for
-every eta and on every grid. It is the law of the noise coefficients: what is kept of x and what is
-added must make up sigma_t^2, and what is kept of D and what is added must make up alpha_t.
+A start from ``N(alpha_s D, sigma_s^2 I)`` is what such data give; an exact sampler preserves it
+for every eta and on every grid. It is the law of the noise coefficients: what is kept of x and
+what is added must make up sigma_t^2, what is kept of D and what is added must make up alpha_t.
 
 Read off the plan by impulses, no sampling. It covers plans; a sampler for which it is no theorem
 declares ``semilinear=False`` and shows instead at which order it deviates.
@@ -12,16 +12,10 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from itertools import pairwise
 
 import numpy as np
 import pytest
-from fokker.solvers.errors import InvalidPlanError
-from fokker.solvers.grids import Grid, karras, power_t
-from fokker.solvers.plan import Plan
-from fokker.solvers.process import Node, Process
-from fokker.solvers.registry import Sampler
-from tolerances import EXACT
-
 from laws.zoo import (
     GRIDS,
     PLANS,
@@ -34,6 +28,13 @@ from laws.zoo import (
     variants,
     warm,
 )
+from tolerances import EXACT
+
+from fokker.solvers.errors import InvalidPlanError
+from fokker.solvers.grids import Grid, karras, power_t
+from fokker.solvers.plan import Plan
+from fokker.solvers.process import Node, Process
+from fokker.solvers.registry import Sampler
 
 SEMILINEAR = [e for e in PLANS if e.semilinear]
 OTHERS = [e for e in PLANS if not e.semilinear]
@@ -119,7 +120,7 @@ def test_a_stochastic_sampler_forgets_its_start_as_the_sde_it_declares(entry):
 
 
 def _slopes(errors: Sequence[float]) -> list[float]:
-    return [math.log2(a / b) for a, b in zip(errors, errors[1:], strict=False)]
+    return [math.log2(a / b) for a, b in pairwise(errors)]
 
 
 @each(OTHERS)

@@ -6,25 +6,12 @@ About plans; of other kinds only the declared number of evaluations, which their
 from __future__ import annotations
 
 import inspect
-import math
-from typing import Any
 
-import numpy as np
 import pytest
-import torch
-from fokker.solvers.adapters.blackbox import run_blackbox
-from fokker.solvers.discrete import from_alphas_cumprod
-from fokker.solvers.errors import FokkerError, InvalidGridError, InvalidPlanError
-from fokker.solvers.grids import Grid, grid_from_times
-from fokker.solvers.plan import Eval, Input, Lin, Noise
-from fokker.solvers.registry import get, samplers
-from fokker.solvers.run import run
-
 from laws.zoo import (
     GRIDS,
     PLANS,
     PROCESSES,
-    bimodal,
     bimodal_model,
     each,
     grid_map,
@@ -34,6 +21,11 @@ from laws.zoo import (
     variants,
     warm,
 )
+
+from fokker.solvers.adapters.blackbox import run_blackbox
+from fokker.solvers.errors import InvalidPlanError
+from fokker.solvers.plan import Eval, Input, Lin, Noise
+from fokker.solvers.registry import get, samplers
 
 STEPS = range(1, 13)
 

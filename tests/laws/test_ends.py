@@ -1,4 +1,4 @@
-"""Nothing breaks at the ends: sigma = 0 and alpha = 0 give a finite sample or one clear sentence."""
+"""Nothing breaks at sigma = 0 or alpha = 0: a finite sample, or one clear sentence."""
 
 from __future__ import annotations
 
@@ -29,6 +29,7 @@ from fokker.solvers.run import run
 TABLE = from_alphas_cumprod(np.cos(np.linspace(0.05, math.pi / 2, 40))[:-1] ** 2)
 ZERO_SNR = from_alphas_cumprod([*np.cos(np.linspace(0.05, math.pi / 2, 40))[:-1] ** 2, 0.0])
 EVERY_PROCESS = {**PROCESSES, "table": TABLE, "zero-snr": ZERO_SNR}
+
 
 @each()
 @pytest.mark.parametrize("process", EVERY_PROCESS.values(), ids=EVERY_PROCESS)
@@ -115,7 +116,7 @@ def test_a_step_from_alpha_zero_is_the_limit_of_steps_from_ever_lower_lams(entry
 
 
 class _OneNoise:
-    def draw(self, cell: Noise, like: torch.Tensor) -> torch.Tensor:
+    def draw(self, cell: Noise, like: torch.Tensor) -> torch.Tensor:  # noqa: ARG002
         return starts(like.shape[0], seed=9).to(like)
 
 

@@ -1,7 +1,7 @@
 """The zoo collapses: published samplers under different names are the same table.
 
 Sixteen equalities E1 .. E16 are known between published samplers. Reached by the methods here, and
-held to 1e-12: E1 (the many faces of DDIM), E2 (EDM Heun is Heun in rho), E3 (2M is UniP-2 with B2),
+held to 1e-12: E1 (the many faces of DDIM), E2 (EDM Heun is Heun in rho), E3 (2M is UniP-2, B2),
 E4 (2M with exact slope is exponential Adams-Bashforth 2), E5 (UniP-3 is exponential
 Adams-Bashforth 3 for any B; the published 3M is not), E6 (2S is the exponential midpoint rule), E8
 (SDE-1 is ancestral sampling), E9 (a shift of the data commutes with sampling), E11 (multistep
@@ -38,8 +38,8 @@ from fokker.solvers.grids import Grid
 from fokker.solvers.onestep import EULER, one_step, rk_row
 from fokker.solvers.plan import Plan, Tape
 from fokker.solvers.plan_algebra import canonical, to_prediction
-from fokker.solvers.process import Node, Process
 from fokker.solvers.predictor_corrector import unipc
+from fokker.solvers.process import Node, Process
 from fokker.solvers.registry import get
 from fokker.solvers.run import run
 

@@ -1,4 +1,4 @@
-"""What must not change a sample: the process's clothes, the prediction asked for, units, frames, batches.
+"""What must not change a sample: process, name of the time, prediction, frame, unit, batch, cuts.
 
 Kinds: the laws of schedule, clock, prediction, unit and continuation are about plans; rotation and
 batch are about samplers of every kind.
@@ -12,20 +12,6 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from fokker.analysis.paired import sample
-from fokker.solvers.errors import PredictionError
-from fokker.solvers.grids import Grid, wavy_lam
-from fokker.solvers.model import PREDICTIONS, Model
-from fokker.solvers.noise import CellNoise
-from fokker.solvers.plan import Eval, Noise
-from fokker.solvers.plan_algebra import compose, distance, to_prediction
-from fokker.solvers.process import Array, Process
-from fokker.solvers.registry import Sampler
-from fokker.solvers.run import run
-from numpy.typing import ArrayLike
-from tolerances import EXACT
-from torch import Tensor
-
 from laws.zoo import (
     ALL,
     PLANS,
@@ -38,8 +24,22 @@ from laws.zoo import (
     steps_of,
     variants,
 )
+from numpy.typing import ArrayLike
+from tolerances import EXACT
+from torch import Tensor
 
-CLOSE = {"rtol": 1e-10, "atol": 1e-10}
+from fokker.analysis.paired import sample
+from fokker.solvers.errors import PredictionError
+from fokker.solvers.grids import Grid, wavy_lam
+from fokker.solvers.model import PREDICTIONS, Model
+from fokker.solvers.noise import CellNoise
+from fokker.solvers.plan import Eval, Noise
+from fokker.solvers.plan_algebra import compose, distance, to_prediction
+from fokker.solvers.process import Array, Process
+from fokker.solvers.registry import Sampler
+from fokker.solvers.run import run
+
+CLOSE: Any = {"rtol": 1e-10, "atol": 1e-10}
 SEED = 3
 
 
@@ -181,7 +181,7 @@ def test_a_rotation_of_the_data_commutes_with_sampling(entry):
         entry, _turned(model, turn), process, grid, x @ turn.T,
         noise=TurnedNoise(CellNoise(SEED), turn),
     )  # fmt: skip
-    close = {"rtol": 1e-3, "atol": 1e-3} if _error_controlled(entry) else CLOSE
+    close: Any = {"rtol": 1e-3, "atol": 1e-3} if _error_controlled(entry) else CLOSE
     torch.testing.assert_close(moved, plain @ turn.T, **close)
 
 
@@ -190,7 +190,7 @@ def test_the_unit_of_the_data_is_a_unit(entry):
     """On EDM, data, start and every level times c give the sample times c: no hidden scale."""
     process, c = PROCESSES["edm"], 3.0
     lams, steps = (-1.5, 1.5), steps_of(entry, 6)
-    moved = tuple(v - float(np.log(c)) for v in lams)
+    moved = (lams[0] - float(np.log(c)), lams[1] - float(np.log(c)))
     for options in variants(entry):
         outputs = []
         for span, unit in ((lams, 1.0), (moved, c)):

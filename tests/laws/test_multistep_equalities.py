@@ -7,7 +7,7 @@ form of each method, with plain exponentials or by another library's quadrature.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 import pytest
@@ -211,7 +211,7 @@ def test_dpm_solver_3_is_the_printed_one(process, kind):
 @on_grids
 @on_processes
 def test_e13_plms_is_ipndm(process, kind):
-    """DDIM's transfer by a mean of noise predictions, with the Adams coefficients of equal steps."""
+    """DDIM's transfer by a mean of noise predictions, Adams coefficients of equal steps."""
     grid = grid_of(process, 7, kind)
     table = ((1,), (1.5, -0.5), (23 / 12, -16 / 12, 5 / 12), (55 / 24, -59 / 24, 37 / 24, -9 / 24))
 

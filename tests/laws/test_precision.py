@@ -2,27 +2,27 @@
 
 The start is a float32 number, so the float64 run from it is the truth of both.
 
-* float32 state, float32 model, float64 coefficients: at most 1e-5 in any coordinate, eighty units in
-  the last place, at 20 and at 100 steps (observed: up to 3e-6).
+* float32 state, float32 model, float64 coefficients: at most 1e-5 in any coordinate, eighty units
+  in the last place, at 20 and at 100 steps (observed: up to 3e-6).
 * float32 state, bfloat16 model (input and output rounded to eight bits): root mean square at most
-  1e-2 and nowhere more than 3e-2, eight units in the last place (observed: 7e-3 and 1.7e-2, both for
-  five-node Adams, whose weights alternate). Methods that do not integrate the linear part amplify
-  their own errors near the edge of stability: three times as much at a single point.
+  1e-2 and nowhere more than 3e-2, eight units in the last place (observed: 7e-3 and 1.7e-2, both
+  for five-node Adams, whose weights alternate). Methods that do not integrate the linear part
+  amplify errors near the edge of stability: three times as much at a single point.
 """
 
 from __future__ import annotations
 
 import pytest
 import torch
+from laws.zoo import PLANS, PROCESSES, bimodal_model, each, grid_of, starts, steps_of
+from tolerances import tolerance
+from torch import Tensor
+
 from fokker.solvers.grids import Grid
 from fokker.solvers.model import Model
 from fokker.solvers.plan import Plan
 from fokker.solvers.registry import get
 from fokker.solvers.run import run
-from tolerances import tolerance
-from torch import Tensor
-
-from laws.zoo import PLANS, PROCESSES, bimodal_model, each, grid_of, starts, steps_of
 
 SEED = 5
 SPAN = (-3.0, 3.0)

@@ -15,6 +15,8 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from torch import Tensor
+
 from fokker.solvers.grids import Grid, GridMap, uniform_lam, wavy_lam
 from fokker.solvers.model import Model, conversion
 from fokker.solvers.plan import Input, Noise, Plan, interpret
@@ -29,7 +31,6 @@ from fokker.solvers.schedules import (
     VPCosine,
     VPLinear,
 )
-from torch import Tensor
 
 PROCESSES: dict[str, Process] = {
     "vp": VPLinear(),
@@ -134,13 +135,13 @@ class CallOrderNoise:
     def __init__(self, seed: int = 0) -> None:
         self._generator = torch.Generator().manual_seed(seed)
 
-    def draw(self, cell: Noise, like: Tensor) -> Tensor:
+    def draw(self, cell: Noise, like: Tensor) -> Tensor:  # noqa: ARG002
         """The next field."""
         return torch.randn(like.shape, generator=self._generator, dtype=torch.float64).to(like)
 
 
 def constant_data_response(plan: Plan) -> Mapping[str, Array]:
-    """Outputs of a plan where ``D = d`` whatever x, as coefficients ``(x, d, noise 1, noise 2, ...)``.
+    """Outputs of a plan where ``D = d`` whatever x: coefficients ``(x, d, noise 1, ...)``.
 
     History inputs are outputs of the same model at their node, along the trajectory of x = (1, 0).
     """

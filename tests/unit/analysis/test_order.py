@@ -106,6 +106,8 @@ def test_a_fit_covers_the_truth_within_its_error_bars():
         truth = np.array([n**-2.0 for n in steps])
         bars = 0.02 * truth
         seen = fit_order(steps, list(truth + bars * rng.standard_normal(4)), list(bars))
+        assert seen.low is not None
+        assert seen.high is not None
         covered += seen.low <= 2 <= seen.high
     assert covered >= 396 - 4
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pickle
 from pathlib import Path
 
 import numpy as np
@@ -194,20 +195,24 @@ def test_smooth_fields_have_a_falling_spectrum_and_unit_size():
     assert np.mean(np.diff(fields, axis=-1) ** 2) < 0.7 * size  # white noise has 2
 
 
+@pytest.mark.parametrize("cold", [False, True], ids=["warm", "cold"])
 @pytest.mark.parametrize("name", PROBLEMS)
-def test_a_reference_problem_has_a_truth_that_its_process_does_not_change(name):
+def test_a_reference_problem_has_a_truth_that_its_process_does_not_change(name, cold):
+    p = problem(name).cold() if cold else problem(name)
+    x = p.starts(2, seed=1)
+    truth = p.endpoint(x)
+    assert truth.shape == (2, p.law.dim)
+    flow = p.on(RectifiedFlow())
+    other = flow.endpoint(x / p.start.alpha * flow.start.alpha)
+    torch.testing.assert_close(other / flow.end.alpha, truth / p.end.alpha, rtol=1e-8, atol=1e-9)
+
+
+@pytest.mark.parametrize("name", PROBLEMS)
+def test_a_problem_is_built_once_and_its_cold_start_lies_inside(name):
     p = problem(name)
     assert p is problem(name)
     assert p.lam_start < p.cold_start < p.lam_end
-    for start in (p, p.cold()):
-        x = start.starts(3, seed=1)
-        truth = start.endpoint(x)
-        assert truth.shape == (3, p.law.dim)
-        flow = start.on(RectifiedFlow())
-        other = flow.endpoint(x / start.start.alpha * flow.start.alpha)
-        torch.testing.assert_close(
-            other / flow.end.alpha, truth / p.end.alpha, rtol=1e-8, atol=1e-9
-        )
+    assert p.cold().lam_start == p.cold_start
 
 
 @pytest.mark.parametrize("name", PROBLEMS)
@@ -240,6 +245,16 @@ def test_every_law_says_how_exact_it_is():
         assert law.dtype == torch.float64
         assert law.to(dtype=torch.float32).mean.dtype == torch.float32
         assert law.to(dtype=torch.float32).to(dtype=torch.float64).dim == law.dim
+
+
+@pytest.mark.parametrize("name", LAWS)
+def test_a_law_survives_the_way_to_another_process_and_an_empty_batch(name):
+    law = case(name).law
+    copy = pickle.loads(pickle.dumps(law))
+    x = probes(law, 0.6, 0.8)
+    assert torch.equal(copy.denoiser(x, 0.6, 0.8), law.denoiser(x, 0.6, 0.8))
+    for quantity in ("score", "denoiser"):
+        assert getattr(law, quantity)(x[:0], 0.6, 0.8).shape == (0, DIM)
 
 
 def test_what_the_room_offers_is_what_it_lists():

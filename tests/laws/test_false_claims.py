@@ -1,3 +1,26 @@
+"""The negative control of the slopes: samplers that claim what is not so are judged not met."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from collections.abc import Callable, Sequence
+from functools import partial
+from typing import Any
+
+import numpy as np
+import pytest
+from laws.measuring import FLOOR, shown, strong_at, weak_at
+from laws.zoo import GRIDS
+
+from fokker.analysis.order import refine
+from fokker.solvers.grids import Grid
+from fokker.solvers.multistep import multistep
+from fokker.solvers.plan import Plan, Tape
+from fokker.solvers.process import Node, Process
+from fokker.solvers.quadrature import exp_weights, phi
+from fokker.solvers.registry import Sampler, get
+from fokker.solvers.rows import Output, data_row, midpoint_weights
 
 
 def _user(build: Callable[..., Plan], **claims: Any) -> Sampler:
@@ -59,6 +82,7 @@ WRONG = {
 @pytest.mark.parametrize("name", WRONG)
 def test_a_false_claim_is_judged_not_met(name):
     entry = WRONG[name]
+    assert entry.order_cold is not None
     for law in ("gaussian", "product"):
         claim = float(entry.order_cold)
         seen = shown(entry, law, "wavy", from_history=False, claim=claim)
@@ -122,5 +146,3 @@ def test_a_wrong_eta_is_judged_not_met():
     entry = dataclasses.replace(get("ddim_eta"), sde_eta=0.5)
     seen = refine(strong_at(entry, "uniform"), claim=1.0, floor=FLOOR, least=6)
     assert seen.verdict(1.0) == "not met", seen.slopes
-
-

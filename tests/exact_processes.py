@@ -1,0 +1,127 @@
+"""Forward processes in 60-digit arithmetic, written from the papers and not from the code.
+
+``truth(process, t)`` gives ``(alpha, sigma)`` as mpmath numbers; parameters and t are taken as the
+exact values of their floats.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import mpmath as mp
+
+from fokker.solvers.discrete import DiscreteVP, from_alphas_cumprod
+from fokker.solvers.process import Process
+from fokker.solvers.schedules import (
+    EDM,
+    VE,
+    RectifiedFlow,
+    SubVP,
+    Trigonometric,
+    VPCosine,
+    VPLinear,
+)
+
+mp.mp.dps = 60
+
+Pair = tuple[mp.mpf, mp.mpf]
+
+
+def _integral_of_beta(p: VPLinear | SubVP, t: mp.mpf) -> mp.mpf:
+    low, high = mp.mpf(p.beta_min), mp.mpf(p.beta_max)
+    return low * t + (high - low) * t**2 / 2
+
+
+def _vp_linear(p: VPLinear, t: mp.mpf) -> Pair:
+    total = _integral_of_beta(p, t)
+    return mp.exp(-total / 2), mp.sqrt(-mp.expm1(-total))
+
+
+def _sub_vp(p: SubVP, t: mp.mpf) -> Pair:
+    total = _integral_of_beta(p, t)
+    return mp.exp(-total / 2), -mp.expm1(-total)
+
+
+def _vp_cosine(p: VPCosine, t: mp.mpf) -> Pair:
+    s = mp.mpf(p.s)
+
+    def cosine(u: mp.mpf) -> mp.mpf:
+        return mp.cos(mp.pi / 2 * (u + s) / (1 + s)) if u != 1 else mp.mpf(0)
+
+    alpha = cosine(t) / cosine(mp.mpf(0))
+    return alpha, mp.sqrt(1 - alpha**2)
+
+
+def _ve(p: VE, t: mp.mpf) -> Pair:
+    low, high = mp.mpf(p.sigma_min), mp.mpf(p.sigma_max)
+    return mp.mpf(1), low * (high / low) ** t
+
+
+def _trigonometric(_p: Trigonometric, t: mp.mpf) -> Pair:
+    if t == 1:
+        return mp.mpf(0), mp.mpf(1)
+    return mp.cos(mp.pi / 2 * t), mp.sin(mp.pi / 2 * t)
+
+
+def _discrete(p: DiscreteVP, t: mp.mpf) -> Pair:
+    """Log alpha piecewise linear; alpha itself linear on a last piece that ends in 0."""
+    n = p.levels
+    values = [mp.mpf(0), *(mp.mpf(v) for v in p.log_alphas)]
+    i = min(int(mp.floor(t * n)), n - 1)
+    part = t * n - i
+    if p.zero_terminal and i == n - 1:
+        alpha = mp.exp(values[-1]) * (1 - part)
+    else:
+        alpha = mp.exp(values[i] + part * (values[i + 1] - values[i]))
+    return alpha, mp.sqrt(1 - alpha**2)
+
+
+_FORMULAS: dict[type[Process], Callable[..., Pair]] = {
+    VPLinear: _vp_linear,
+    SubVP: _sub_vp,
+    VPCosine: _vp_cosine,
+    VE: _ve,
+    EDM: lambda _p, t: (mp.mpf(1), t),
+    RectifiedFlow: lambda _p, t: (1 - t, t),
+    Trigonometric: _trigonometric,
+    DiscreteVP: _discrete,
+}
+
+
+def truth(process: Process, t: float | mp.mpf) -> Pair:
+    """``(alpha, sigma)`` of a process at a time."""
+    return _FORMULAS[type(process)](process, mp.mpf(t))
+
+
+def true_lam(process: Process, t: float | mp.mpf) -> mp.mpf:
+    """``log(alpha/sigma)``, infinite at an end where one of them vanishes."""
+    alpha, sigma = truth(process, t)
+    if sigma == 0:
+        return mp.inf
+    return -mp.inf if alpha == 0 else mp.log(alpha / sigma)
+
+
+def _betas(low: float, high: float, count: int) -> list[float]:
+    product, out = 1.0, []
+    for i in range(count):
+        product *= 1.0 - (low + (high - low) * i / (count - 1))
+        out.append(product)
+    return out
+
+
+ANALYTIC: dict[str, Process] = {
+    "vp-linear": VPLinear(),
+    "vp-linear-flat": VPLinear(beta_min=0.5, beta_max=0.5),
+    "sub-vp": SubVP(),
+    "vp-cosine": VPCosine(),
+    "ve": VE(),
+    "edm": EDM(),
+    "flow": RectifiedFlow(),
+    "trig": Trigonometric(),
+}
+TABLES: dict[str, DiscreteVP] = {
+    "ddpm-1000": from_alphas_cumprod(_betas(1e-4, 0.02, 1000)),
+    "zero-terminal": from_alphas_cumprod([*_betas(1e-3, 0.2, 20), 0.0]),
+    "two-levels": from_alphas_cumprod([0.7, 0.1]),
+}
+PROCESSES: dict[str, Process] = {**ANALYTIC, **TABLES}
