@@ -229,10 +229,22 @@ def weak_error(
     Linear data cannot see nonlinear order conditions: a weak order read from here is an upper
     bound of the order of the method.
     """
-    begin = start_node(plan)
+    found = response(plan, data, history_eta=eta)
+    return weak_error_of(found, data, start_node(plan), end_node(plan), start, eta=eta)
+
+
+def weak_error_of(
+    found: Response,
+    data: Normal,
+    begin: Node,
+    end: Node,
+    start: Normal | None = None,
+    *,
+    eta: float,
+) -> WeakError:
+    """:func:`weak_error` of anything whose response is known, a black box for one."""
     start = marginal(data, begin) if start is None else start
-    law = output_law(plan, data, start, history_eta=eta)
-    truth = exact_law(data, start, begin, end_node(plan), eta)
+    law, truth = found.law(start), exact_law(data, start, begin, end, eta)
     return WeakError(
         float(np.sqrt(np.mean((law.mean - truth.mean) ** 2))),
         float(np.sqrt(np.mean((law.var - truth.var) ** 2))),

@@ -12,7 +12,7 @@ import math
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import asdict
-from functools import cache
+from functools import cache, partial
 from typing import Any
 
 from ..solvers import schedules
@@ -20,12 +20,13 @@ from ..solvers.grids import GridMap, uniform_lam, wavy_lam
 from ..solvers.process import Process
 from ..solvers.registry import Sampler
 from ..toy_models.problems import problem
+from .boxes import box_response
 from .gaussian_path import eigenbasis
-from .law import weak_error
+from .law import Response, response, weak_error_of
 from .order import Observation, refine
 from .paired import FlowProblem, observed_order
 from .path_order import PathObservation, strong_path_order, weak_path_order
-from .strong import strong_error
+from .strong import strong_error_of
 
 ORDER_LAM = (-1.5, 1.5)
 """Stretch of lam on which orders are measured: cold starts begin where D is not flat."""
@@ -116,19 +117,26 @@ def _ode_orders_at(sampler: Sampler, law: str, grid: str) -> list[dict[str, Any]
 
 
 def exact_sde_orders(sampler: Sampler, grid: str) -> list[dict[str, Any]]:
-    """Weak and strong orders of a stochastic plan from the exact law on a Gaussian."""
+    """Weak and strong orders of a stochastic sampler from its exact law on a Gaussian."""
     process = schedules.VPLinear()
     data, grids = eigenbasis(problem("gaussian").law), order_grid(process, grid)
+    begin, end = (process.node_at_lam(lam) for lam in ORDER_LAM)
     eta = sampler.sde_eta or 0.0
 
-    def weak(steps: int, *, warm: bool) -> float:
+    @cache
+    def seen(steps: int, *, warm: bool) -> Response:
+        if sampler.kind != "plan":
+            return box_response(sampler, process, grids.grid(steps), data)
         extra = {"history": grids.history(steps, sampler.history)} if warm else {}
-        error = weak_error(sampler(process, grids.grid(steps), **extra), data, eta=eta)
+        return response(sampler(process, grids.grid(steps), **extra), data, history_eta=eta)
+
+    def weak(steps: int, *, warm: bool) -> float:
+        error = weak_error_of(seen(steps, warm=warm), data, begin, end, eta=eta)
         return math.hypot(error.mean, error.var)
 
     def strong(steps: int) -> float:
-        plan = sampler(process, grids.grid(steps))
-        return strong_error(plan, data, eta=eta, process=process).rms
+        found = seen(steps, warm=False)
+        return strong_error_of(found, data, begin, end, eta=eta, process=process).rms
 
     warm = sampler.history > 0
     wanted: list[tuple[str, float | None, bool, Callable[[int], float]]] = [
@@ -139,12 +147,9 @@ def exact_sde_orders(sampler: Sampler, grid: str) -> list[dict[str, Any]]:
     rows = []
     for claim, declared, is_warm, error in wanted:
         if declared is not None:
-            found, seconds = _timed(
-                lambda e=error, d=declared: refine(e, claim=d, floor=GAUSSIAN_FLOOR)
-            )
-            rows.append(
-                _row(claim, declared, ("gaussian", grid), found, warm=is_warm, seconds=seconds)
-            )
+            found, seconds = _timed(partial(refine, error, claim=declared, floor=GAUSSIAN_FLOOR))
+            where = ("gaussian", grid)
+            rows.append(_row(claim, declared, where, found, warm=is_warm, seconds=seconds))
     return rows
 
 
@@ -183,9 +188,8 @@ def orders(sampler: Sampler, *, quick: bool) -> list[dict[str, Any]]:
     if not sampler.stochastic:
         return ode_orders(sampler, quick=quick) if sampler.order or sampler.order_cold else []
     rows = []
-    if sampler.kind == "plan":
-        for grid in ("wavy-lam",) if quick else ("uniform-lam", "wavy-lam"):
-            rows += exact_sde_orders(sampler, grid)
+    for grid in ("wavy-lam",) if quick else ("uniform-lam", "wavy-lam"):
+        rows += exact_sde_orders(sampler, grid)
     return rows + path_sde_orders(sampler, quick=quick)
 
 

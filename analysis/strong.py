@@ -76,9 +76,23 @@ def strong_error(
         For noises of a clock that has no path, cells of two clocks that overlap, or clock ``"t"``
         without a process.
     """
-    begin, end = start_node(plan), end_node(plan)
-    start = marginal(data, begin) if start is None else start
     found = response(plan, data, history_eta=eta)
+    ends = start_node(plan), end_node(plan)
+    return strong_error_of(found, data, *ends, start, eta=eta, process=process)
+
+
+def strong_error_of(
+    found: Response,
+    data: Normal,
+    begin: Node,
+    end: Node,
+    start: Normal | None = None,
+    *,
+    eta: float,
+    process: Process | None = None,
+) -> StrongError:
+    """:func:`strong_error` of anything whose response is known, a black box for one."""
+    start = marginal(data, begin) if start is None else start
     truth = transition(data, begin, end, eta)
     gain2 = (found.start - truth.gain) ** 2 * start.var
     shift = (found.start - truth.gain) * start.mean + (found.constant - truth.shift)

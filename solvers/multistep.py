@@ -222,7 +222,7 @@ for _k in range(3, 6):
     order=2,
     order_cold=2,
     published_order=3,
-    nfe=lambda n: n + 2 * min(n, 2),
+    nfe=lambda n: n + min(n, 2),
     prediction="data",
     history=2,
     family="exponential Adams",

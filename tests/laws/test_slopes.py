@@ -4,9 +4,9 @@
   not flat, so that a sampler's own start shows. A Gaussian alone is never enough (its denoiser is
   linear) and a uniform grid neither (it hides mistakes in step ratios).
 * Stochastic plans: weak and strong error from the exact law on the Gaussian; on a nonlinear law
-  one path for all grids, with an error bar in the verdict. Paths and nets have fixed seeds. A right
-  sampler fails if a slope lies more than a quarter below its order: above ten standard errors as
-  observed, a false alarm rate far below 1e-6.
+  one path for all grids, with an error bar in the verdict. Paths and nets have fixed
+  seeds. A right sampler fails if a slope lies more than a quarter below its order: above ten
+  standard errors as observed, a false alarm rate far below 1e-6.
 
 "Not resolved" is not a pass. ``test_false_claims.py`` is the negative control.
 """
