@@ -6,9 +6,9 @@ the bytes of a plan set its time: ``sum (3n-1)/3`` axpys eager, ``sum (n+1)/3`` 
 are 1.25 and 1.5 times that, everything included: the loop, the guards against a model that
 overwrites or aliases, the check that every output is finite, the checks of start and sample.
 
-The model returns one of a few fixed tensors, as many as the plan holds at once; the time of calling
-it is measured and subtracted. ``bare`` is the floor: the same torch calls on tensors of the same
-size, unrolled by hand, with no loop, no guard and no check.
+The model returns one of a few fixed tensors, as many as the plan holds at once; the time of
+calling it is measured and subtracted. ``bare`` is the floor: the same torch calls on tensors of
+the same size, unrolled by hand, with no loop, no guard and no check.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """What one noise field costs beside ``torch.randn``, whose numbers depend on batch and call order.
 
-A field is drawn sample by sample, each from its own key: the price of noise that does not depend on
-batch size, order or shards.
+A field is drawn sample by sample, each from its own key: the price of noise that does not depend
+on batch size, order or shards.
 """
 
 from __future__ import annotations

@@ -1,9 +1,9 @@
 """How benches measure on a machine that is not theirs alone, and how they write what they found.
 
 A time is processor time of the measuring thread, and the smallest of many, taken in turns with
-what it is compared to: other people's work, on the processor, in the caches and on the memory bus, only
-ever adds. The median of the ratios of neighbours in time is given beside the ratio of the minima;
-where the two disagree the machine was busy.
+what it is compared to: other people's work, on the processor, in the caches and on the memory bus,
+only ever adds. The median of the ratios of neighbours in time is given beside the ratio of the
+minima; where the two disagree the machine was busy.
 """
 
 from __future__ import annotations

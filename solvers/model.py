@@ -80,16 +80,18 @@ def conversion(
     sd, se, s_scale = _functional(source, alpha, sigma, sigma_data)
     td, te, t_scale = _functional(target, alpha, sigma, sigma_data)
     det = alpha * se - sigma * sd
-    if det == 0.0 or math.isinf(t_scale):
+    cross = td * se - te * sd
+    parallel = cross == 0.0  # noise and score, say: one is a multiple of the other, x or not
+    if (det == 0.0 and not parallel) or math.isinf(t_scale):
         msg = (
             f"{target!r} cannot be had from {source!r} at alpha = {alpha}, sigma = {sigma}: "
             "the one does not determine the other there"
         )
         raise PredictionError(msg)
     inverse_scale = 0.0 if math.isinf(s_scale) else 1.0 / s_scale
-    a = t_scale * (td * se - te * sd) / det
-    b = t_scale * inverse_scale * (te * alpha - td * sigma) / det
-    return a, b
+    if parallel:
+        return 0.0, t_scale * inverse_scale * (te / se if se else td / sd)
+    return t_scale * cross / det, t_scale * inverse_scale * (te * alpha - td * sigma) / det
 
 
 def convert(

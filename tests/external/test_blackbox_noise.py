@@ -162,7 +162,7 @@ def test_srk_needs_the_space_time_area_it_is_given(factor):
 
 def strong_on_a_line(name: str, counts: tuple[int, ...], samples: int) -> list[float]:
     """Distance to the finest SRK solution on the same path, in RMS over samples."""
-    model, finest = line_model(), UNIFORM.grid(8 * counts[-1])
+    model, finest = line_model(), UNIFORM.grid(4 * counts[-1])
     clock = name.rsplit("_", 1)[1]
     edges = [n.lam if clock == "lam" else n.t for n in finest.nodes]
     path, x = GridPath(edges, seed=5), starts(samples)
@@ -171,14 +171,11 @@ def strong_on_a_line(name: str, counts: tuple[int, ...], samples: int) -> list[f
     return [float((out - best).square().mean().sqrt()) for out in runs]
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("clock", ["lam", "t"])
-def test_srk_has_strong_order_one_and_a_half_and_euler_one_on_a_nonlinear_law(clock):
-    """One path and fixed seed: deterministic; 1/sqrt(256) is the scatter of each slope."""
-    srk = strong_on_a_line(f"torchsde_srk_{clock}", (8, 32), 256)
-    euler = strong_on_a_line(f"torchsde_euler_{clock}", (8, 32), 256)
-    assert 1.35 < slopes(srk)[0] / 2 < 1.95, srk
-    assert 0.85 < slopes(euler)[0] / 2 < 1.2, euler
+@pytest.mark.parametrize("name", ["torchsde_srk_lam", "torchsde_srk_t", "torchsde_euler_t"])
+def test_strong_orders_are_as_claimed_on_a_nonlinear_law(name):
+    """One path from a fixed seed: deterministic. A Gaussian would show 2 for SRK."""
+    errors = strong_on_a_line(name, (16, 32, 64), 256)
+    assert abs(slopes(errors).mean() - (get(name).strong or 0)) < 0.3, errors
 
 
 class LineLaw:
@@ -240,7 +237,7 @@ def test_midpoint_is_of_weak_order_one_on_a_nonlinear_law_although_two_on_a_gaus
 
     midpoint = [error("torchsde_midpoint_lam", n) for n in (8, 16)]
     heun = [error("torchsde_heun_lam", n) for n in (8, 16)]
-    assert abs(slopes(midpoint)[0] - 1) < 0.2, midpoint
+    assert abs(slopes(midpoint)[0] - (get("torchsde_midpoint_lam").weak or 0)) < 0.2, midpoint
     assert slopes(heun)[0] > 1.8, heun
 
 

@@ -1,4 +1,4 @@
-"""The README says what is so: its example runs, its table is the registry's, its commands exist."""
+"""The README says what is so: its example runs, its table is right, its commands exist."""
 
 import io
 import re
@@ -61,9 +61,10 @@ def test_every_command_of_the_readme_exists(command):
     assert (ROOT / "src/fokker/cli" / f"{command}.py").exists()
 
 
-@pytest.mark.parametrize(
-    "path", sorted(set(re.findall(r"`((?:solvers|toy_models|analysis|src|tests)/[\w./]+)`", README)))
-)
+PATHS = re.findall(r"`((?:solvers|toy_models|analysis|src|tests)/[\w./]+)`", README)
+
+
+@pytest.mark.parametrize("path", sorted(set(PATHS)))
 def test_every_path_of_the_readme_exists(path):
     assert (ROOT / path).exists()
 

@@ -138,8 +138,8 @@ def test_at_alpha_0_what_exists_is_finite_and_the_rest_is_an_error(source: str, 
         a, b = conversion(source, target, PURE)
         assert math.isfinite(a)
         assert math.isfinite(b)
-        if target == "noise":
-            assert (a, b) == pytest.approx((1.0, 0.0))
+        if target == "noise":  # there x is sigma eps, and the score -eps/sigma always
+            assert (a, b) == pytest.approx((0.0, -1.0) if source == "score" else (1.0, 0.0))
 
 
 def test_at_the_ends_regular_predictions_go_there_and_back():
