@@ -10,12 +10,18 @@ from __future__ import annotations
 
 import numpy as np
 
-from ..solvers.adapters.affine import affine_map
+from ..solvers.adapters.affine import AffineMap, affine_map
 from ..solvers.grids import Grid
 from ..solvers.process import Process
 from ..solvers.registry import Sampler
 from .gaussian_path import Normal
 from .law import Response
+
+
+def response_of(found: AffineMap) -> Response:
+    """The coefficients of a black box as a response, for the functions that take one."""
+    none = np.zeros((0, *found.start.shape))
+    return Response(found.start, found.offset, found.noise, found.cells, none)
 
 
 def box_response(sampler: Sampler, process: Process, grid: Grid, data: Normal) -> Response:
@@ -26,7 +32,4 @@ def box_response(sampler: Sampler, process: Process, grid: Grid, data: Normal) -
     AnalysisError
         If the box is not affine on a Gaussian: adaptive solvers are not.
     """
-    found = affine_map(sampler, process, grid, data.mean, data.var)
-    return Response(
-        found.start, found.offset, found.noise, found.cells, np.zeros((0, *data.var.shape))
-    )
+    return response_of(affine_map(sampler, process, grid, data.mean, data.var))

@@ -67,7 +67,7 @@ def _by_counter(key: bytes, ids: Sequence[int], count: int) -> NDArray[np.float3
     radius = np.sqrt(-2.0 * np.log(((bits >> np.uint64(24)).astype(np.float64) + 0.5) * 2.0**-40))
     angle = (bits & np.uint64(0xFFFFFF)).astype(np.float64) * (2.0 * math.pi * 2.0**-24)
     pairs = np.stack([radius * np.cos(angle), radius * np.sin(angle)], axis=-1)
-    return pairs.reshape(len(sample), -1)[:, :count].astype(np.float32)
+    return pairs.reshape(len(sample), 2 * counter.size)[:, :count].astype(np.float32)
 
 
 def _mix(z: NDArray[np.uint64]) -> NDArray[np.uint64]:

@@ -18,12 +18,15 @@ SCHEMA = 1
 def names(plan: Plan) -> list[str]:
     """Short names of all vectors: x0, x1, ... states; m0, ... model outputs; xi0, ... noises."""
     counts = {"x": 0, "m": 0, "ξ": 0}
+    taken = {op.name for op in plan.ops if isinstance(op, Input)}  # an input may be called m0
     out = []
     for op in plan.ops:
         if isinstance(op, Input) and op.name != "x":
             out.append(op.name)
             continue
         letter = "ξ" if isinstance(op, Noise) else "m" if isinstance(op, Eval) else "x"
+        while f"{letter}{counts[letter]}" in taken:
+            counts[letter] += 1
         out.append(f"{letter}{counts[letter]}")
         counts[letter] += 1
     return out

@@ -1,24 +1,15 @@
-"""Exact statistics of a black box on Gaussian data: no Monte Carlo, no access to its formula.
+"""The coefficients of a black box on Gaussian data: no Monte Carlo, no access to its formula.
 
 On N(m, C) the model is affine in x, and a black box that takes the steps it is told is then an
 affine function of its start and its noises. In the eigenbasis of C coordinates do not mix. So one
 run on a batch of unit impulses, one for the start and one for each noise cell, reads all of its
-coefficients; from them follow
-
-* the exact law of its output (weak error of mean and variance);
-* the exact strong error: the output and the solution of the SDE are both integrals against one
-  Brownian path, ``int k dW`` and ``int K dW``, with k linear on each cell (W gives the constant, H
-  the slope) and K known in closed form.
-
-With ``v = alpha^2 c + sigma^2`` the marginal variance of an eigenvalue c, the eta-SDE carries a
-deviation from the mean from s to t by ``(v_t/v_s)^{(1+eta)/2} (alpha_t/alpha_s)^{-eta}``.
+coefficients. Its exact law and its exact strong error follow from them as they do for a plan.
 """
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -29,11 +20,10 @@ from torch import Tensor
 from ..errors import AnalysisError, InvalidLawError
 from ..grids import Grid
 from ..model import Model
-from ..plan import Noise, clock_measure
-from ..process import Array, Node, Process
+from ..plan import Noise
+from ..process import Array, Process
 from ..registry import Sampler
 from .blackbox import BlackBoxRun, run_blackbox
-from .field import LAM, TIME
 
 _X, _W = np.polynomial.legendre.leggauss(20)
 BlackBox = Callable[..., BlackBoxRun]
@@ -154,96 +144,6 @@ def _check_affine(gap: Array, offset: Array, parts: Array) -> None:
     if not worst <= 1e-9 * scale:
         msg = f"the box is not affine on a Gaussian (gap {worst:.1e}): does it choose its steps?"
         raise AnalysisError(msg)
-
-
-def marginal(node: Node, mean: ArrayLike, variances: ArrayLike) -> tuple[Array, Array]:
-    """Mean ``alpha m`` and variance ``alpha^2 c + sigma^2`` of x_t, each of shape (d,)."""
-    m, c = _check_law(mean, variances)
-    return node.alpha * m, node.alpha**2 * c + node.sigma**2
-
-
-def affine_law(
-    box: Sampler | BlackBox,
-    process: Process,
-    grid: Grid,
-    mean: ArrayLike,
-    variances: ArrayLike,
-    **options: Any,
-) -> tuple[Array, Array]:
-    """Exact mean and variance of a black box's output, started from the exact marginal.
-
-    For another start use ``affine_map(...).law(mean, variance)``. Parameters and errors as for
-    :func:`affine_map`.
-    """
-    found = affine_map(box, process, grid, mean, variances, **options)
-    return found.law(*marginal(grid[0], mean, variances))
-
-
-def propagator(s: Node, t: Node, variances: ArrayLike, eta: float) -> Array:
-    """``(v_t/v_s)^{(1+eta)/2} (alpha_t/alpha_s)^{-eta}``: the exact SDE on a deviation, (d,)."""
-    c = np.asarray(variances, dtype=np.float64)
-    v_s, v_t = s.alpha**2 * c + s.sigma**2, t.alpha**2 * c + t.sigma**2
-    return (v_t / v_s) ** (0.5 * (1 + eta)) * math.exp(-eta * (t.log_alpha - s.log_alpha))
-
-
-def strong_error(
-    found: AffineMap,
-    process: Process,
-    grid: Grid,
-    mean: ArrayLike,
-    variances: ArrayLike,
-    *,
-    eta: float = 1.0,
-) -> Array:
-    """Exact root mean square distance to the solution of the eta-SDE on the same path, (d,).
-
-    The start is drawn from the exact marginal. With ``eta = 0`` and no noise cells it is the
-    paired error of an ODE solver. The grid must end at a finite lam.
-
-    Raises
-    ------
-    AnalysisError
-        If the noise is not that of clock ``"lam"`` or ``"t"``, or the grid ends at sigma = 0.
-    """
-    if grid.to_zero:
-        msg = "the strong error needs a grid that ends at a finite lam"
-        raise AnalysisError(msg)
-    first, last = grid[0], grid[-1]
-    mean_s, var_s = marginal(first, mean, variances)
-    mean_t, _ = marginal(last, mean, variances)
-    bias = found.offset + found.start * mean_s - mean_t
-    start = found.start - propagator(first, last, variances, eta)
-    total = bias**2 + start**2 * var_s
-    if eta > 0:
-        total = total + _path_error(found, process, grid, variances, eta)
-    return np.sqrt(total)
-
-
-def _path_error(
-    found: AffineMap, process: Process, grid: Grid, variances: ArrayLike, eta: float
-) -> Array:
-    """``int (k - K)^2`` by 20-point Gauss-Legendre rules on the cells, (d,)."""
-    kernels: dict[Noise, dict[str, Array]] = {}
-    for cell, coefficient in zip(found.cells, found.noise, strict=True):
-        kernels.setdefault(replace(cell, kind="W"), {})[cell.kind] = coefficient
-    if len(kernels) != len(grid):
-        msg = f"the box drew noise in {len(kernels)} cells, the grid has {len(grid)} intervals"
-        raise AnalysisError(msg)
-    total = np.zeros_like(found.start)
-    for cell, kernel in kernels.items():
-        clock = {"lam": LAM, "t": TIME}.get(cell.clock)
-        if clock is None:
-            msg = f"strong errors are known for noise in clocks 'lam' and 't', got {cell.clock!r}"
-            raise AnalysisError(msg)
-        measure = clock_measure(cell.clock, cell.a, cell.b)
-        w = kernel.get("W", 0.0) / math.sqrt(measure)
-        h = kernel.get("H", 0.0) / math.sqrt(measure / 12)
-        for u, weight in zip(0.5 * (_X + 1), 0.5 * measure * _W, strict=True):
-            node = clock.node(process, (cell.a if clock is LAM else -cell.a) + measure * u)
-            exact = propagator(node, grid[-1], variances, eta)
-            exact = exact * clock.rates(process, node, eta)[2]
-            total += weight * (w + h * (0.5 - u) - exact) ** 2
-    return total
 
 
 def _check_law(mean: ArrayLike, variances: ArrayLike) -> tuple[Array, Array]:

@@ -16,9 +16,8 @@ Three things to know. Times are rounded to the dtype of the state: a float32 run
 model at float32 times, and at the end of a step one unit in the last place before it. The result
 is read off a quartic through the last step even at its end, which costs a factor of ten or more in
 rounding (float32: 4e-6 where SciPy's float64 arithmetic ends at 7e-8). And left alone an adaptive
-solve steps past the end and reads the quartic inside the last step:
-fifty times the tolerance at dopri5's small tolerances, and evaluations at times that need not
-exist; here ``step_t`` holds it to the end.
+solve steps past the end, evaluates at times that need not exist and reads the quartic inside the
+last step; here ``step_t`` holds it to the end.
 """
 
 from __future__ import annotations

@@ -9,7 +9,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from fokker.solvers.grids import GridMap, uniform_lam, wavy_lam
+from fokker.analysis.boxes import response_of
+from fokker.analysis.gaussian_path import normal
+from fokker.analysis.strong import strong_error_of
+from fokker.solvers.adapters.affine import AffineMap
+from fokker.solvers.grids import Grid, GridMap, uniform_lam, wavy_lam
 from fokker.solvers.registry import Sampler, samplers
 from fokker.solvers.schedules import RectifiedFlow, VPLinear
 from fokker.toy_models.law import exact_model
@@ -22,7 +26,15 @@ SDES = tuple(n for n in NAMES if n.startswith("torchsde"))
 
 MEAN, VARIANCES = np.array([1.0, -0.5, 0.3]), np.array([0.5, 0.04, 1.6]) ** 2
 VP, FLOW = VPLinear(), RectifiedFlow()
+DATA = normal(MEAN, VARIANCES)
 UNIFORM, WAVY = uniform_lam(VP, -1.5, 1.0), wavy_lam(VP, -1.5, 1.0)
+
+
+def strong_error(found: AffineMap, grid: Grid, *, eta: float = 1.0) -> float:
+    """Largest exact strong error over the directions of the Gaussian, from the exact marginal."""
+    ends = grid[0], grid[-1]
+    seen = strong_error_of(response_of(found), DATA, *ends, eta=eta, process=VP)
+    return float(seen.per_direction.max())
 
 
 def line() -> ProductMixture:

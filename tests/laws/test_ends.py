@@ -23,7 +23,7 @@ from laws.zoo import (
 from fokker.solvers.discrete import from_alphas_cumprod
 from fokker.solvers.errors import FokkerError, InvalidGridError
 from fokker.solvers.grids import Grid, grid_from_times
-from fokker.solvers.plan import Noise
+from fokker.solvers.plan import Eval, Lin, Noise
 from fokker.solvers.run import run
 
 TABLE = from_alphas_cumprod(np.cos(np.linspace(0.05, math.pi / 2, 40))[:-1] ** 2)
@@ -65,6 +65,18 @@ def test_a_first_order_step_to_sigma_zero_is_the_data_prediction(entry):
         torch.testing.assert_close(saved[5], expected, rtol=1e-12, atol=1e-12)
     else:
         assert (saved[5] - expected).abs().max() > 1e-6
+
+
+@each([e for e in PLANS if e.prediction == "data"])
+def test_on_the_data_prediction_a_step_to_sigma_zero_is_the_newest_model_output(entry):
+    """Of any order: older outputs are infinitely far away in lam, and no noise is left."""
+    process = PROCESSES["vp"]
+    grid = grid_of(process, steps_of(entry, 6))
+    for options in variants(entry):
+        plan = entry(process, grid.part(entry.multiple - 1, len(grid)).with_zero(), **options)
+        last = plan.ops[plan.outputs["x"]]
+        newest = max(i for i, op in enumerate(plan.ops) if isinstance(op, Eval))
+        assert last == Lin(((newest, 1.0),))
 
 
 NO_SIGNAL = {k: p for k, p in EVERY_PROCESS.items() if p.node(p.t_max).alpha == 0.0}

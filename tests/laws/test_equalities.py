@@ -10,18 +10,17 @@ methods not present: E7 (DPM-Solver-v3), E10 (PFGM++), E12 (BDIA, O-BELM), the r
 GHVB), E14 (DC-Solver), E15 (teleportation), E16 (ResShift).
 
 The other side of each equality is written out by hand from its paper, on every level with plain
-exponentials, so that a slip in the engine cannot hide in both sides. This file has the one-step
-and stochastic ones, ``test_multistep_equalities.py`` has E3 to E6 and E13.
+exponentials, so that a slip in the engine cannot hide in both sides. This file has E1, E2
+and E9, ``test_multistep_equalities.py`` E3 to E6 and E13, ``test_noisy_equalities.py`` E8 and E11.
 """
 
 from __future__ import annotations
 
 import math
 
-import numpy as np
 import pytest
 import torch
-from laws.by_hand import on_grids, on_processes, only_x, same
+from laws.by_hand import on_grids, on_processes, same
 from laws.zoo import (
     PLANS,
     PROCESSES,
@@ -37,7 +36,6 @@ from laws.zoo import (
 from fokker.solvers.grids import Grid
 from fokker.solvers.onestep import EULER, one_step, rk_row
 from fokker.solvers.plan import Plan, Tape
-from fokker.solvers.plan_algebra import canonical, to_prediction
 from fokker.solvers.predictor_corrector import unipc
 from fokker.solvers.process import Node, Process
 from fokker.solvers.registry import get
@@ -147,92 +145,6 @@ def test_e2_edm_heun_is_heun_in_rho_and_its_euler_is_ddim(name, kind, to_zero):
     assert same(get("edm_heun")(process, grid), truth)
     assert same(get("edm_churn")(process, grid, churn=0.0), truth)
     assert same(get("ddim")(process, grid), one_step(grid, euler))
-
-
-# -- E8, E11: stochastic --------------------------------------------------------------------------
-
-
-def _posterior(s: Node, t: Node) -> tuple[float, float, float]:
-    """``(x_s, x_0, std)`` of ``q(x_t | x_s, x_0)`` by conditioning two Gaussians.
-
-    Given x_0: ``x_s = (alpha_s/alpha_t) x_t + noise`` and x_t has variance sigma_t^2.
-    """
-    a = s.alpha / t.alpha
-    gain = t.sigma**2 * a / s.sigma**2
-    return gain, t.alpha - gain * s.alpha, math.sqrt(t.sigma**2 - gain * a * t.sigma**2)
-
-
-@on_grids
-@on_processes
-def test_e8_sde_1_is_ddim_with_full_noise_is_ancestral_is_the_exact_posterior(process, kind):
-    grid = grid_of(process, 6, kind)
-
-    def step(tape: Tape, s: Node, t: Node, x: int) -> int:
-        keep, data, std = _posterior(s, t)
-        xi = tape.noise("snr^1.0", s.lam, t.lam)
-        return tape.lin((x, keep), (tape.eval(x, s), data), (xi, std))
-
-    truth = one_step(grid, step)
-    assert same(get("ancestral")(process, grid), truth)
-    assert same(get("sde_dpmpp_1")(process, grid, eta=1.0), truth)
-    assert same(get("ddim_eta")(process, grid, eta_ddim=1.0), truth)
-    assert not same(get("ddim_eta")(process, grid, eta_ddim=0.5), truth)
-
-
-@on_grids
-@on_processes
-def test_half_the_noise_of_ddim_is_not_a_quarter_of_the_sde(process, kind):
-    grid = grid_of(process, 3, kind)
-    ddim = canonical(to_prediction(get("ddim_eta")(process, grid, eta_ddim=0.5), "data"))
-    sde = canonical(only_x(get("sde_dpmpp_1")(process, grid, eta=0.25)))
-    assert 1e-3 < np.abs(ddim - sde).max() < 1  # equal in the limit, not at a finite step
-
-
-@on_grids
-@on_processes
-def test_multistep_sdes_without_noise_are_the_multistep_odes(process, kind):
-    grid = grid_of(process, 6, kind)
-    for sde, ode in (
-        ("sde_dpmpp_2m", "dpmpp_2m"),
-        ("sde_dpmpp_3m", "dpmpp_3m"),
-        ("sde_dpmpp_3m_published", "dpmpp_3m_published"),
-    ):
-        assert same(get(sde)(process, grid, eta=0.0), get(ode)(process, grid)), sde
-
-
-@on_grids
-@on_processes
-def test_sde_2m_is_the_printed_one(process, kind):
-    grid = grid_of(process, 6, kind)
-    tape = Tape()
-    x = tape.input("x", grid[0])
-    before: tuple[int, float] | None = None
-    for s, t in grid.steps():  # Lu et al. 2022b, eq. 18 with tau = 1
-        h = t.lam - s.lam
-        d = tape.eval(x, s)
-        weight = t.alpha * (1 - math.exp(-2 * h))
-        terms = [(x, t.sigma / s.sigma * math.exp(-h)), (d, weight)]
-        if before is not None:
-            r = before[1] / h
-            terms += [(d, weight / (2 * r)), (before[0], -weight / (2 * r))]
-        xi = tape.noise("snr^1.0", s.lam, t.lam)
-        x = tape.mark(tape.lin(*terms, (xi, t.sigma * math.sqrt(1 - math.exp(-2 * h)))), t)
-        before = (d, h)
-    assert same(get("sde_dpmpp_2m")(process, grid, eta=1.0), tape.plan(x=x))
-
-
-@on_grids
-@on_processes
-def test_e11_consistency_sampling_is_the_end_of_the_eta_family(process, kind):
-    grid = grid_of(process, 4, kind)
-    huge = 1e3  # e^{-eta h} is below 1e-300 on this grid
-
-    def step(tape: Tape, s: Node, t: Node, x: int) -> int:  # x_t = alpha_t D + sigma_t xi
-        xi = tape.noise(f"snr^{huge!r}", s.lam, t.lam)
-        return tape.lin((tape.eval(x, s), t.alpha), (xi, t.sigma))
-
-    truth = one_step(grid, step)
-    assert same(get("sde_dpmpp_1")(process, grid, eta=huge), truth)
 
 
 # -- E9: a shift of the data ----------------------------------------------------------------------

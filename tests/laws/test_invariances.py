@@ -1,7 +1,7 @@
-"""What must not change a sample: process, name of the time, prediction, frame, unit, batch, cuts.
+"""What must not change a sample: process, name of the time, prediction, frame, unit, cuts.
 
-Kinds: the laws of schedule, clock, prediction, unit and continuation are about plans; rotation and
-batch are about samplers of every kind.
+Kinds: the laws of schedule, clock, prediction, unit and continuation are about plans; rotation is
+about samplers of every kind.
 """
 
 from __future__ import annotations
@@ -200,49 +200,6 @@ def test_the_unit_of_the_data_is_a_unit(entry):
             plan = entry(process, grid, **options)
             outputs.append(run(plan, model, x, noise=CallOrderNoise()).x / unit)
         torch.testing.assert_close(outputs[1], outputs[0], **CLOSE)
-
-
-# -- the batch ------------------------------------------------------------------------------------
-
-
-class Recorder:
-    """A source of noise that remembers what it gave."""
-
-    def __init__(self, source: CellNoise) -> None:
-        self.source, self.sample_ids = source, source.sample_ids
-        self.given: list[Tensor] = []
-
-    def draw(self, cell: Noise, like: Tensor) -> Tensor:
-        self.given.append(self.source.draw(cell, like))
-        return self.given[-1]
-
-
-@each(ALL)
-def test_a_sample_does_not_depend_on_its_batch(entry):
-    process = PROCESSES["vp"]
-    grid = grid_of(process, steps_of(entry, 4))
-    model, x = bimodal_model(process, entry.prediction), starts(5)
-    whole = Recorder(CellNoise(SEED))
-    truth = sample(entry, model, process, grid, x, noise=whole)
-    for ids in ([4, 1], [2], [3, 0, 1, 2, 4]):
-        part = Recorder(CellNoise(SEED, ids))
-        got = sample(entry, model, process, grid, x[ids], noise=part)
-        torch.testing.assert_close(got, truth[ids], rtol=1e-12, atol=1e-12)
-        assert len(part.given) == len(whole.given) > 0 or not entry.stochastic
-        for a, b in zip(part.given, whole.given, strict=True):
-            assert torch.equal(a, b[ids])  # bit for bit
-
-
-@each([e for e in ALL if e.stochastic])
-def test_two_seeds_and_two_samples_have_their_own_noise(entry):
-    """The negative control of the law above."""
-    process = PROCESSES["vp"]
-    grid = grid_of(process, steps_of(entry, 4))
-    model, x = bimodal_model(process, entry.prediction), starts(1).repeat(2, 1)
-    first = sample(entry, model, process, grid, x, noise=CellNoise(SEED))
-    other = sample(entry, model, process, grid, x, noise=CellNoise(SEED + 2**32))
-    assert (first[0] - first[1]).abs().min() > 1e-9
-    assert (first - other).abs().min() > 1e-9
 
 
 # -- continuation ---------------------------------------------------------------------------------

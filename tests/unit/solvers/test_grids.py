@@ -29,10 +29,10 @@ from fokker.solvers.schedules import EDM, VE, RectifiedFlow, Trigonometric, VPCo
 
 VP = VPLinear()
 MAPS: dict[str, GridMap] = {
-    "uniform": uniform_lam(VP, -4.7, 3.3),
+    "uniform": uniform_lam(VP, -4.1, 3.3),
     "wavy": wavy_lam(VP, -4.0, 3.0, waves=3),
     "time": power_t(VP, 1.0, 1e-3),
-    "quadratic": power_t(VP, 0.93, 1e-3, power=2.0),
+    "quadratic": power_t(VP, 0.85, 1e-3, power=2.0),
     "karras": karras(EDM(), 80.0, 0.002),
     "flow": power_t(RectifiedFlow(), 0.9, 0.01),
 }

@@ -1,0 +1,131 @@
+"""Mistakes around the samplers: plans, their runner, noise, exact laws and the judge itself."""
+
+from __future__ import annotations
+
+from mutants.mutant import LAWS, UNIT, Mutant
+
+BATCHES = f"{LAWS}test_batches.py"
+CONSTANT = f"{LAWS}test_constant_data.py"
+FALSE_CLAIMS = f"{LAWS}test_false_claims.py"
+INVARIANCES = f"{LAWS}test_invariances.py"
+PRECISION = f"{LAWS}test_precision.py"
+
+PLANS = [
+    Mutant(
+        "solvers/plan.py", "w = float(w) if isinstance(w, (int, float, np.floating)) else w",
+        "w = float(np.float32(w)) if isinstance(w, (int, float, np.floating)) else w",
+        "float32 coefficients", (CONSTANT,),
+    ),
+    Mutant(
+        "solvers/plan.py", "merged[j] = merged[j] + w if j in merged else w", "merged[j] = w",
+        "equal terms overwrite each other", (f"{LAWS}test_noisy_equalities.py",),
+    ),
+    Mutant(
+        "solvers/plan.py", "key = (source, node.t, prediction, head)",
+        "key = (node.t, prediction, head)", "answer given for another state",
+        (f"{LAWS}test_counting.py", f"{LAWS}test_multistep_equalities.py"),
+    ),
+    Mutant(
+        "solvers/plan.py", "last[j] = i\n", "last[j] = i if last[j] == j else last[j]\n",
+        "vector dropped before its last use", (f"{LAWS}test_counting.py", BATCHES),
+    ),
+    Mutant(
+        "solvers/ops.py", "return _exp(2 * eta * b) * -math.expm1(2 * eta * (a - b))",
+        "return _exp(2 * eta * b) * -math.expm1(eta * (a - b))",
+        "missing factor 2 in the clock of a Brownian motion",
+        (f"{UNIT}solvers/test_plan.py", f"{UNIT}analysis/test_strong.py"),
+    ),
+    Mutant(
+        "solvers/plan_algebra.py", "return tape.lin((x, a), (out, b))",
+        "return tape.lin((x, b), (out, a))", "swapped coefficients of a conversion",
+        (INVARIANCES,),
+    ),
+    Mutant(
+        "solvers/plan_algebra.py", "        return math.inf\n", "        return 0.0\n",
+        "plans that ask elsewhere called equal", (f"{UNIT}solvers/test_plan_algebra.py",),
+    ),
+    Mutant(
+        "solvers/plan_algebra.py", "new[i] = tape.noise(clock, a, b, kind)",
+        "new[i] = tape.noise(clock, a, b)", "type of a noise lost in a copy",
+        (f"{UNIT}solvers/test_plan_algebra.py", f"{UNIT}analysis/test_strong.py"),
+    ),
+]  # fmt: skip
+
+RUNS = [
+    Mutant(
+        "solvers/executor.py", "return out.clone()  # the model returned its input",
+        "return out  # the model returned its input", "model's output aliases a state", (BATCHES,),
+    ),
+    Mutant(
+        "solvers/executor.py",
+        "self.model(x if self.grad else x.detach(), op.node.t)",
+        "self.model(x if self.grad else x.detach(), torch.tensor(op.node.t).item())",
+        "time rounded to float32", (PRECISION,),
+    ),
+    Mutant(
+        "solvers/executor.py", "out.add_(v, alpha=w)", "out.add_(v, alpha=float(f'{w:.7g}'))",
+        "weights rounded on the way to the device", (INVARIANCES,),
+    ),
+    Mutant(
+        "solvers/executor.py", "if not self.grad and (row not in self.shown or",
+        "if not self.grad and (row in self.shown or", "buffer taken back from the model",
+        (BATCHES,),
+    ),
+    Mutant(
+        "solvers/noise.py", 'key = f"{self.seed}|', 'key = f"{self.seed & 0xFFFFFFFF}|',
+        "seed truncated to 32 bits", (BATCHES,),
+    ),
+    Mutant(
+        "solvers/noise.py",
+        "ids = range(like.shape[0]) if self.sample_ids is None else self.sample_ids",
+        "ids = range(like.shape[0])",
+        "noise by position in the batch", (BATCHES,),
+    ),
+    Mutant(
+        "solvers/noise.py", "return w1 + w2, h1, m1 + m2",
+        "return (w1 + w2) / 2**0.5, h1, m1 + m2",
+        "normalised increments summed as if they were not", (BATCHES,),
+    ),
+    Mutant(
+        "solvers/normals.py", "bits = _mix(_mix(first[:, None] + counter) ^ second[:, None])",
+        "bits = _mix(_mix(first[:1, None] + counter) ^ second[:1, None]).repeat(len(sample), 0)",
+        "one noise for the whole batch", (BATCHES,),
+    ),
+]  # fmt: skip
+
+JUDGES = [
+    Mutant(
+        "toy_models/gaussian.py", "(u * (v_end / v).sqrt()) @", "(u * (v_end / v)) @",
+        "variances for standard deviations in a flow", (f"{UNIT}toy_models/test_flows.py",),
+    ),
+    Mutant(
+        "toy_models/product.py", "logits = self._log_w - 0.5 *", "logits = -0.5 *",
+        "weights of a mixture forgotten", (f"{UNIT}toy_models/test_flows.py",),
+    ),
+    Mutant(
+        "toy_models/mixture.py", "((z * z / var).sum(-1) + var.log().sum(-1))",
+        "((z * z / var).sum(-1))", "determinants of a mixture forgotten",
+        (f"{UNIT}toy_models/test_identities.py",),
+    ),
+    Mutant(
+        "analysis/order.py", "return max(0.25, claim / 16)", "return max(1.25, claim / 16)",
+        "judge that forgives a whole order", (FALSE_CLAIMS,),
+    ),
+    Mutant(
+        "analysis/order.py", "low = min(limit, slopes[-1]) - _PAD",
+        "low = max(slopes) - _PAD", "best slope taken for the limit", (FALSE_CLAIMS,),
+    ),
+    Mutant(
+        "analysis/paired.py", "return float(x.to(torch.float64).square().mean().sqrt())",
+        "return float(x.to(torch.float64).square().mean())", "mean square for its root",
+        (FALSE_CLAIMS,),
+    ),
+    Mutant(
+        "analysis/gaussian_path.py", "self.gain**2 * x.var + self.var",
+        "self.gain * x.var + self.var", "gain for its square in a variance",
+        (f"{LAWS}test_slopes.py::test_declared_weak_and_strong_orders_are_those_of_the_exact_law"
+         "_on_a_gaussian",),
+    ),
+]  # fmt: skip
+
+MUTANTS = [*PLANS, *RUNS, *JUDGES]
