@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import math
 import time
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
 import torch
 
 from ..solvers import schedules
+from ..solvers.adapters.tolerance import TOLERANCE_FACTORS, tolerance_sweep
 from ..solvers.errors import AnalysisError, FokkerError
 from ..solvers.grids import GridMap, karras, power_t, uniform_lam
 from ..solvers.registry import Sampler
@@ -101,6 +102,18 @@ def splits(sampler: Sampler, settings: Settings) -> tuple[list[dict], list[dict]
     return split, zero
 
 
+def tolerances(sampler: Sampler, settings: Settings) -> list[dict[str, Any]]:
+    """Error of an adaptive black box against the tolerance it was given, on the exact flow."""
+    if sampler.name not in TOLERANCE_FACTORS:
+        return []
+    p = problem("product")
+    x, grid = p.starts(8), uniform_lam(p.process, p.lam_start, p.lam_end).grid(1)
+    tols = (1e-3, 1e-5) if settings.quick else (1e-3, 1e-5, 1e-7)
+    model = p.model(sampler.prediction)
+    rows = tolerance_sweep(sampler, model, p.process, grid, x, p.endpoint(x), tols)
+    return [{"problem": "product", **asdict(row)} for row in rows]
+
+
 def stability(sampler: Sampler) -> dict[str, Any] | None:
     """The real interval of a plan in clock lam, where every sampler has a constant recurrence."""
     if sampler.kind != "plan":
@@ -116,6 +129,7 @@ def measure(sampler: Sampler, settings: Settings) -> dict[str, Any]:
     """The record of one sampler; an error of ours becomes its ``failure`` sentence."""
     torch.set_num_threads(1)
     begin = time.perf_counter()
+    factor = TOLERANCE_FACTORS.get(sampler.name)
     record: dict[str, Any] = {
         "name": sampler.name, "kind": sampler.kind, "family": sampler.family,
         "source": sampler.source, "note": sampler.note, "prediction": sampler.prediction,
@@ -123,13 +137,17 @@ def measure(sampler: Sampler, settings: Settings) -> dict[str, Any]:
         "claims": {
             name: getattr(sampler, name)
             for name in ("order", "order_cold", "weak", "weak_cold", "strong", "published_order")
-        },
-        "orders": [], "verdicts": {}, "errors": [], "split": [], "to_zero": [],
+        } | {"tolerance": factor},
+        "orders": [], "verdicts": {}, "tolerance": [], "errors": [], "split": [], "to_zero": [],
         "stability": None, "floors": None, "failure": None,
     }  # fmt: skip
     try:
         record["orders"] = orders(sampler, quick=settings.quick)
         record["verdicts"] = verdicts(record["orders"])
+        record["tolerance"] = tolerances(sampler, settings)
+        if record["tolerance"]:
+            met = all(r["median"] <= factor * r["tol"] for r in record["tolerance"])
+            record["verdicts"]["tolerance"] = "met" if met else "not met"
         record["errors"] = errors(sampler, settings)
         record["split"], record["to_zero"] = splits(sampler, settings)
         record["floors"] = rounding_floors(sampler, order_problem("gaussian"))

@@ -15,9 +15,12 @@ from .page_text import (
     details_html,
     esc,
     number,
+    number_cell,
     sci,
     slug,
     source_html,
+    table_html,
+    text_cell,
 )
 from .record import declared, verdict
 
@@ -38,7 +41,7 @@ def _sheet_html(entry: Entry) -> str:
     summary = f"{code_html(entry['name'])} {family} {chips}"
     if state == "failed":
         summary += f" {chip_html('failed')}"
-    body = _about_html(entry) + _panels_html(entry)
+    body = _about_html(entry) + _tolerance_html(entry) + _panels_html(entry)
     opened = state in ("failed", "not met")
     return details_html(summary, body, opened=opened, identity=f"s-{slug(entry['name'])}")
 
@@ -70,6 +73,21 @@ def _facts(entry: Entry) -> list[tuple[str, str]]:
         ("rounding floor", esc(floor)),
         ("measured in", f"{esc(number(entry['seconds']))} s" if entry.get("seconds") else ""),
     ]
+
+
+def _tolerance_html(entry: Entry) -> str:
+    """What an adaptive solver makes of the tolerance it is given."""
+    rows = [
+        [
+            text_cell(row["problem"]),
+            *(number_cell(row[k]) for k in ("tol", "median", "worst", "nfe")),
+        ]
+        for row in entry.get("tolerance") or ()
+    ]
+    if not rows:
+        return ""
+    head = ("Problem", "Tolerance", "Median error", "Worst error", "NFE")
+    return table_html(head, rows, caption="Adaptive: error against tolerance, over 8 starts")
 
 
 def _panels_html(entry: Entry) -> str:

@@ -60,14 +60,15 @@ def summary_html(entries: Sequence[Entry]) -> str:
 
 
 def _summary_row(entry: Entry) -> list[Cell]:
-    claims = entry.get("claims") or {}
+    claims = declared(entry)
+    first = next((c for c in ("weak", "order", "tolerance") if c in claims), "order")
     name = Cell(name_html(entry["name"]), entry["name"])
     if entry.get("failure"):
         name = Cell(f"{name.markup} {chip_html('failed')}", entry["name"])
     return [
         name,
-        claim_cell(entry, "weak" if claims.get("weak") is not None else "order"),
-        claim_cell(entry, "weak_cold" if claims.get("weak_cold") is not None else "order_cold"),
+        claim_cell(entry, first),
+        claim_cell(entry, "weak_cold" if "weak_cold" in claims else "order_cold"),
         claim_cell(entry, "strong"),
         _nfe_cell(entry.get("nfe_per_step")),
         _family_cell(entry),
@@ -92,6 +93,9 @@ def claim_cell(entry: Entry, claim: str) -> Cell:
         return Cell(f'<span class="none">{DASH}</span>', "")
     row = decisive(entry, claim)
     kind = "weak " if claim.startswith("weak") else ""
+    if claim == "tolerance":
+        chip = chip_html(verdict(entry, claim), f"within {claimed(value)} tol")
+        return Cell(f'<span class="claim"><span>{chip}</span></span>', f"{value:g}")
     chip = chip_html(verdict(entry, claim), f"{kind}{claimed(value)}")
     published = (entry.get("claims") or {}).get("published_order")
     if published is not None and claim in ("order", "weak"):

@@ -23,6 +23,7 @@ CLAIM_WORDS = {
     "weak": "weak order, warm",
     "weak_cold": "weak order, cold",
     "strong": "strong order",
+    "tolerance": "error over tolerance at most",
 }
 MEASURE_WORDS = {
     "W2": "exact 2-Wasserstein distance",

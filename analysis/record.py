@@ -19,7 +19,7 @@ from typing import Any
 from ..solvers.errors import AnalysisError
 
 SCHEMA = 1
-CLAIMS = ("order", "order_cold", "weak", "weak_cold", "strong")
+CLAIMS = ("order", "order_cold", "weak", "weak_cold", "strong", "tolerance")
 VERDICTS: tuple[str, ...] = ("met", "not resolved", "not met")  # from best to worst
 
 _NUMBER = (int, float)
@@ -182,7 +182,10 @@ def with_verdict(certificate: Mapping[str, Any], wanted: str) -> list[dict[str, 
             continue
         best = decisive(entry, claim)
         keys = ("problem", "process", "grid")
-        where = ", ".join(best[k] for k in keys) if best else "never measured"
+        swept = claim == "tolerance" and entry.get("tolerance")
+        where = "tolerance sweep" if swept else "never measured"
+        if best:
+            where = ", ".join(best[k] for k in keys)
         rows.append(
             {"sampler": entry["name"], "claim": claim, "declared": declared(entry)[claim]}
             | {"observed": best.get("order") if best else None, "verdict": found, "where": where}

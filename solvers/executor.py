@@ -66,7 +66,8 @@ class Executor:
         self.noise = CellNoise(int(noise)) if isinstance(noise, (int, Integral)) else noise
         self.callback, self.save_at = callback, save_at
         self.grad, self.host = grad, x.device.type == "cpu"
-        self.fused = FusedSum(torch.empty_like(x)) if compiled and not grad else None
+        self.plain = type(x) is Tensor  # no subclass, such as the fake tensors of a tracer
+        self.fused = FusedSum(torch.empty_like(x)) if compiled and self.plain else None
         self.counting = not (x.is_inference() or torch.is_inference_mode_enabled())
         self.marks = {m.vector: m for m in plan.marks}
         self.saved: dict[int, Tensor] = {0: x.clone()} if 0 in save_at else {}
@@ -96,17 +97,19 @@ class Executor:
 
     # -- readings of the kinds of rows ---------------------------------------------------------
 
-    def draw(self, _row: int, op: Noise) -> Tensor:
+    def draw(self, row: int, op: Noise) -> Tensor:
         """The noise of a cell."""
         if self.noise is None:
             msg = "the plan draws noise: give run(..., noise=<seed>)"
             raise InvalidPlanError(msg)
+        self._make_room(row)
         out = self.noise.draw(op, self.like)
         check_like(out, self.like, f"the noise of the cell [{op.a}, {op.b}]")
         return out
 
     def evaluate(self, row: int, op: Eval, x: Tensor) -> Tensor:
         """The model's output, as a tensor that nobody will change while it is needed."""
+        self._make_room(row)
         before = x._version if self.counting else None
         # an alias, so that whatever the model keeps of it shows in the use count of its storage
         out = self.model(x if self.grad else x.detach(), op.node.t)
@@ -172,7 +175,10 @@ class Executor:
         self, weights: tuple[Weight, ...], vectors: tuple[Tensor, ...], out: Tensor
     ) -> None:
         first = weights[0]
-        scale = _scalar(first, self.dtype) if isinstance(first, float) else self._array(first)
+        if not isinstance(first, float):
+            scale = self._array(first)
+        else:
+            scale = _scalar(first, self.dtype) if self.plain and self.host else first
         torch.mul(vectors[0], scale, out=out)
         for w, v in zip(weights[1:], vectors[1:], strict=True):
             if isinstance(w, float):
@@ -203,6 +209,11 @@ class Executor:
             self.answers.pop(row, None)
 
     # -- helpers -------------------------------------------------------------------------------
+
+    def _make_room(self, row: int) -> None:
+        """Drop a spare buffer if with a vector from outside there would be more than the peak."""
+        if self.pool and self.plan.live[row] + len(self.pool) > self.plan.peak_live:
+            del self.pool[0]
 
     def _buffer(self) -> Tensor:
         if self.pool:

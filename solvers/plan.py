@@ -146,14 +146,18 @@ class Plan:
         return tuple(tuple(d) for d in dead)
 
     @cached_property
+    def live(self) -> tuple[int, ...]:
+        """For each row, the number of vectors alive while it is computed, its own included."""
+        counts, before = [], 0
+        for dead in self.deaths:
+            counts.append(before + 1)
+            before += 1 - len(dead)
+        return tuple(counts)
+
+    @cached_property
     def peak_live(self) -> int:
         """Largest number of vectors alive at once: the memory of a run, in states."""
-        live = peak = 0
-        for dead in self.deaths:
-            live += 1
-            peak = max(peak, live)
-            live -= len(dead)
-        return peak
+        return max(self.live, default=0)
 
     @cached_property
     def columns(self) -> tuple[tuple[tuple[int, ...], tuple[Weight, ...]], ...]:

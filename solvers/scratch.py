@@ -18,7 +18,7 @@ _kept: dict[tuple, list[Tensor]] = {}
 
 def take(like: Tensor) -> Tensor:
     """A tensor of the layout of ``like``, with anything in it."""
-    kept = _kept.get(_key(like))
+    kept = _kept.get(_key(like)) if type(like) is Tensor else None
     if kept and not torch.is_inference_mode_enabled():
         try:
             return kept.pop()
@@ -29,7 +29,8 @@ def take(like: Tensor) -> Tensor:
 
 def give(buffers: list[Tensor], like: Tensor) -> None:
     """Keep what a run no longer needs, in place of what was kept before."""
-    if like.device.type != "cpu" or any(b.is_inference() for b in buffers):
+    usual = type(like) is Tensor and like.device.type == "cpu"
+    if not usual or any(b.is_inference() for b in buffers):
         return
     key = _key(like)
     kept = _kept.get(key, [])

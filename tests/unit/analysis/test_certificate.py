@@ -185,3 +185,15 @@ def test_a_sampler_that_diverges_is_shown_as_such_and_not_as_a_number():
     rows = errors(wild, Settings(("product",), True))
     assert rows
     assert all(row["value"] is None for row in rows)
+
+
+@pytest.mark.parametrize(("factor", "expected"), [(50.0, "met"), (1e-4, "not met")])
+def test_an_adaptive_solver_is_judged_by_its_tolerance(monkeypatch, factor, expected):
+    from fokker.analysis import measure as rules
+
+    monkeypatch.setitem(rules.TOLERANCE_FACTORS, "scipy_lsoda_lam", factor)
+    seen = measure(get("scipy_lsoda_lam"), Settings(("gaussian",), True))
+    assert seen["claims"]["tolerance"] == factor
+    assert seen["verdicts"] == {"tolerance": expected}
+    assert [row["tol"] for row in seen["tolerance"]] == [1e-3, 1e-5]
+    assert seen["errors"] == []  # it chooses its evaluations: a budget means nothing
