@@ -113,8 +113,9 @@ def fit_order(
     """Weighted straight line through ``log2 error`` against ``log2 steps``, finest three points.
 
     A point whose error is within ``SIGNAL`` bars of zero, and every finer one, is left out. The
-    interval is ``CONFIDENCE`` standard errors of the slope plus half the change of slope seen
-    between the two pairs, for what is not asymptotic yet.
+    interval is ``CONFIDENCE`` standard errors of the slope, widened to the side to which the slope
+    still moves: by its change from the coarse pair to the fine one upwards, by half of it
+    downwards (the straight line already lies half-way back).
     """
     used: list[int] = []
     for i, (e, b) in enumerate(zip(errors, bars, strict=True)):
@@ -132,9 +133,10 @@ def fit_order(
     centred = x - np.average(x, weights=weights)
     scale = float(np.sum(weights * centred**2))
     slope = -float(np.sum(weights * centred * y)) / scale
-    bend = abs((y[0] - y[1]) / (x[1] - x[0]) - (y[1] - y[2]) / (x[2] - x[1])) / 2
-    half = CONFIDENCE / math.sqrt(scale) + bend
-    return PathObservation(*record, slope, slope - half, slope + half)
+    half = CONFIDENCE / math.sqrt(scale)
+    change = float((y[1] - y[2]) - (y[0] - y[1]))  # of the slope, from the coarse pair to the fine one
+    low, high = slope - half + min(change, 0.0) / 2, slope + half + max(change, 0.0)
+    return PathObservation(*record, slope, low, high)
 
 
 def strong_path_order(

@@ -11,7 +11,7 @@ much smaller uncertainty than either. Its interval is a percentile bootstrap ove
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -104,7 +104,7 @@ def speed_up(slow: Curve, fast: Curve, budget: int) -> Interval:
     return interval(statistic, fast.errors.shape[1])
 
 
-def everywhere(intervals: Sequence[Interval], *, least: float) -> Verdict:
+def everywhere(intervals: Iterable[Interval], *, least: float) -> Verdict:
     """Whether all numbers are at least ``least``: one that is not settles it."""
     verdicts = [judge(one.low, one.high, least=least) for one in intervals]
     for verdict in ("does not hold", "not resolved"):
@@ -113,24 +113,24 @@ def everywhere(intervals: Sequence[Interval], *, least: float) -> Verdict:
     return "holds"
 
 
-def times(found: Sequence[Interval]) -> str:
-    """The numbers in words: their span, or the only one with its interval."""
-    values = [one.value for one in found]
-    if len(found) == 1:
-        return f"{values[0]:.2g} ({found[0].low:.2g} to {found[0].high:.2g}) times"
-    return f"{min(values):.2g} to {max(values):.2g} times"
+def times(found: Mapping[int, Interval]) -> str:
+    """The numbers by budget, in words: each of a few, or the span of many."""
+    if len(found) > 4:
+        values = [one.value for one in found.values()]
+        return (
+            f"{min(values):.2g} to {max(values):.2g} at {min(found)} to {max(found)} evaluations"
+        )
+    each = (f"{i.value:.2g} ({i.low:.2g} to {i.high:.2g}) at {n}" for n, i in found.items())
+    return ", ".join(each) + " evaluations"
 
 
 def beats(worse: Curve, better: Curve, budgets: Sequence[int]) -> Measured:
     """Whether ``better`` is closer to the truth than ``worse`` within every budget."""
-    found = [ratio(worse, better, n) for n in budgets]
-    where = " to ".join(str(n) for n in dict.fromkeys((budgets[0], budgets[-1])))
-    text = f"{times(found)} closer within {where} evaluations"
-    return Measured(text, everywhere(found, least=1.0))
+    found = {n: ratio(worse, better, n) for n in budgets}
+    return Measured(f"times closer: {times(found)}", everywhere(found.values(), least=1.0))
 
 
 def faster(slow: Curve, fast: Curve, budgets: Sequence[int], *, least: float) -> Measured:
     """Whether ``slow`` needs ``least`` times the evaluations of ``fast`` for the same error."""
-    found = [speed_up(slow, fast, n) for n in budgets]
-    text = f"{times(found)} fewer evaluations within {budgets[0]} to {budgets[-1]}"
-    return Measured(text, everywhere(found, least=least))
+    found = {n: speed_up(slow, fast, n) for n in budgets}
+    return Measured(f"times faster: {times(found)}", everywhere(found.values(), least=least))

@@ -25,6 +25,9 @@ from .labels import End, label_ends
 MOST = 1100
 """Largest number of evaluations."""
 
+PENS = (INK, COLOURS[0], COLOURS[1], COLOURS[1], *COLOURS[2:])
+"""A colour a curve; the two starts of 3M share theirs."""
+
 
 class Shown(NamedTuple):
     """A sampler of the picture: with exact history or not, its first number of steps, its name."""
@@ -33,18 +36,17 @@ class Shown(NamedTuple):
     warm: bool
     first: int
     title: str
-    colour: str
 
 
 SHOWN = (
-    Shown("ddim", False, 8, "DDIM", INK),
-    Shown("dpmpp_2m", False, 8, "DPM-Solver++(2M)", COLOURS[0]),
-    Shown("dpmpp_3m", False, 8, "3M, its own start", COLOURS[1]),
-    Shown("dpmpp_3m", True, 8, "3M, exact start", COLOURS[1]),
-    Shown("rho_rk4", False, 2, "RK4 in σ/α", COLOURS[2]),
-    Shown("exp_ab5_data", True, 8, "exponential AB5, exact start", COLOURS[3]),
-    Shown("torchdiffeq_dopri5_lam", False, 2, "dopri5 of torchdiffeq", COLOURS[4]),
-    Shown("scipy_dop853_lam", False, 1, "DOP853 of scipy", COLOURS[5]),
+    Shown("ddim", False, 8, "DDIM"),
+    Shown("dpmpp_2m", False, 8, "DPM-Solver++(2M)"),
+    Shown("dpmpp_3m", False, 8, "3M, its own start"),
+    Shown("dpmpp_3m", True, 8, "3M, exact start"),
+    Shown("rho_rk4", False, 2, "RK4 in σ/α"),
+    Shown("exp_ab5_data", True, 8, "exponential AB5, exact start"),
+    Shown("torchdiffeq_dopri5_lam", False, 2, "dopri5 of torchdiffeq"),
+    Shown("scipy_dop853_lam", False, 1, "DOP853 of scipy"),
 )
 
 
@@ -59,7 +61,8 @@ def data(*, law: str = "product", lam_start: float = -1.5, lam_end: float = 1.5)
         steps = [shown.first * 2**k for k in range(12)]
         steps = [n for n in steps if sampler.nfe(n) <= MOST]
         curves.append({
-            "title": shown.title, "colour": shown.colour,
+            "title": shown.title,
+            "order_of_formula": sampler.order,
             "order": sampler.order if shown.warm else sampler.order_cold,
             "steps": steps,
             "nfe": [sampler.nfe(n) for n in steps],
@@ -81,8 +84,8 @@ def draw(data: Data) -> Figure:
     axes.axhspan(1e-17, data["floor"], color="#f0f1f3", zorder=0)
     axes.text(7.6, data["floor"] / 5, "rounding of float64", size=8.5, color=SOFT, va="top")
     ends = []
-    for curve in data["curves"]:
-        colour, style = curve["colour"], (0, (4, 2)) if "own start" in curve["title"] else "-"
+    for curve, colour in zip(data["curves"], PENS, strict=False):
+        style = (0, (4, 2)) if curve["order"] != curve["order_of_formula"] else "-"
         x, y = np.array(curve["nfe"]), np.array(curve["errors"])
         axes.plot(x, y, color=colour, ls=style, marker="o", ms=3.6, mec="white", mew=0.5)
         seen = np.flatnonzero(y > data["floor"])[-2:]
