@@ -15,7 +15,7 @@ import numpy as np
 import torch
 
 from ..solvers import schedules
-from ..solvers.adapters.tolerance import TOLERANCE_FACTORS, tolerance_sweep
+from ..solvers.adapters.tolerance import tolerance_sweep
 from ..solvers.errors import AnalysisError, FokkerError
 from ..solvers.grids import GridMap, karras, power_t, uniform_lam
 from ..solvers.registry import Sampler
@@ -26,6 +26,7 @@ from .floors import rounding_floors
 from .gaussian_path import eigenbasis, prior
 from .law import error_split
 from .order_rows import order_problem, orders, verdicts
+from .record import CLAIMS
 from .stability import STEP, real_interval
 
 PROBLEMS = ("gaussian", "product", "mixture", "digits-gaussian", "digits-mixture")
@@ -104,7 +105,7 @@ def splits(sampler: Sampler, settings: Settings) -> tuple[list[dict], list[dict]
 
 def tolerances(sampler: Sampler, settings: Settings) -> list[dict[str, Any]]:
     """Error of an adaptive black box against the tolerance it was given, on the exact flow."""
-    if sampler.name not in TOLERANCE_FACTORS:
+    if sampler.tolerance is None:
         return []
     p = problem("product")
     x, grid = p.starts(8), uniform_lam(p.process, p.lam_start, p.lam_end).grid(1)
@@ -129,15 +130,14 @@ def measure(sampler: Sampler, settings: Settings) -> dict[str, Any]:
     """The record of one sampler; an error of ours becomes its ``failure`` sentence."""
     torch.set_num_threads(1)
     begin = time.perf_counter()
-    factor = TOLERANCE_FACTORS.get(sampler.name)
     record: dict[str, Any] = {
         "name": sampler.name, "kind": sampler.kind, "family": sampler.family,
         "source": sampler.source, "note": sampler.note, "prediction": sampler.prediction,
         "nfe_per_step": (sampler.nfe(100) - sampler.nfe(50)) / 50,
         "claims": {
             name: getattr(sampler, name)
-            for name in ("order", "order_cold", "weak", "weak_cold", "strong", "published_order")
-        } | {"tolerance": factor},
+            for name in (*CLAIMS, "published_order")
+        },
         "orders": [], "verdicts": {}, "tolerance": [], "errors": [], "split": [], "to_zero": [],
         "stability": None, "floors": None, "failure": None,
     }  # fmt: skip
@@ -145,7 +145,8 @@ def measure(sampler: Sampler, settings: Settings) -> dict[str, Any]:
         record["orders"] = orders(sampler, quick=settings.quick)
         record["verdicts"] = verdicts(record["orders"])
         record["tolerance"] = tolerances(sampler, settings)
-        if record["tolerance"]:
+        if sampler.tolerance is not None:
+            factor = sampler.tolerance
             met = all(r["median"] <= factor * r["tol"] for r in record["tolerance"])
             record["verdicts"]["tolerance"] = "met" if met else "not met"
         record["errors"] = errors(sampler, settings)

@@ -138,6 +138,7 @@ def observe(
         limit = slopes[-1] if limit is None else limit
         low = smallest if low is None else max(low, smallest)
         high = max(slopes) + _PAD if high is None else high
+        limit = min(max(limit, low), high)
     return Observation(tuple(steps), tuple(errors), tuple(used), slopes, floor, limit, low, high)
 
 

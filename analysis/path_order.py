@@ -134,7 +134,9 @@ def fit_order(
     scale = float(np.sum(weights * centred**2))
     slope = -float(np.sum(weights * centred * y)) / scale
     half = CONFIDENCE / math.sqrt(scale)
-    change = float((y[1] - y[2]) - (y[0] - y[1]))  # of the slope, from the coarse pair to the fine one
+    change = float(
+        (y[1] - y[2]) - (y[0] - y[1])
+    )  # of the slope, from the coarse pair to the fine one
     low, high = slope - half + min(change, 0.0) / 2, slope + half + max(change, 0.0)
     return PathObservation(*record, slope, low, high)
 

@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 
 from .figure import Measured, Verdict, judge
 
-Array = NDArray[np.float64]
+Array = NDArray[np.floating]
 RESAMPLES, LEVEL = 2000, 0.99
 
 
@@ -63,19 +63,32 @@ class Curve:
         return int(fits[-1]) if len(fits) else 0
 
 
-def interval(statistic: Callable[[NDArray[np.intp]], float], starts: int) -> Interval:
-    """``statistic(indices of starts)`` on all of them, and its interval on resampled ones."""
+def envelope(curves: Sequence[Curve], budgets: Sequence[int]) -> tuple[Array, Array]:
+    """``(budgets, least error)``: each curve is straight in logarithms between its points."""
+    at = np.log(np.asarray(budgets, dtype=np.float64))
+    heights = [np.interp(at, np.log(c.nfe), np.log(c.typical), left=np.inf) for c in curves]
+    return np.exp(at), np.exp(np.min(heights, axis=0))
+
+
+def interval(statistic: Callable[[NDArray[np.intp]], Array], starts: int) -> Interval:
+    """A statistic of all starts, and its interval on resampled ones.
+
+    ``statistic`` takes indices of starts, (..., starts), and gives numbers, (...).
+    """
     draws = np.random.default_rng(0).integers(0, starts, size=(RESAMPLES, starts))
-    values = [statistic(row) for row in draws]
-    low, high = np.quantile(values, [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
-    return Interval(statistic(np.arange(starts)), float(low), float(high))
+    low, high = np.quantile(statistic(draws), [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
+    return Interval(float(statistic(np.arange(starts))), float(low), float(high))
+
+
+def _median(errors: Array) -> Array:
+    return np.mean(errors, axis=-1)
 
 
 def ratio(worse: Curve, better: Curve, budget: int, budget_better: int = 0) -> Interval:
     """How many times closer to the truth ``better`` is than ``worse`` within a budget (or two)."""
     a = worse.errors[worse.within(budget)]
     b = better.errors[better.within(budget_better or budget)]
-    return interval(lambda i: float(np.median(a[i]) / np.median(b[i])), len(a))
+    return interval(lambda i: _median(a[i]) / _median(b[i]), len(a))
 
 
 def slope(curve: Curve, first: int, last: int) -> Interval:
@@ -83,7 +96,7 @@ def slope(curve: Curve, first: int, last: int) -> Interval:
     k, m = curve.within(first), curve.within(last)
     span = np.log(curve.steps[m] / curve.steps[k])
     a, b = curve.errors[k], curve.errors[m]
-    return interval(lambda i: float(np.log(np.median(a[i]) / np.median(b[i])) / span), len(a))
+    return interval(lambda i: np.log(_median(a[i]) / _median(b[i])) / span, len(a))
 
 
 def speed_up(slow: Curve, fast: Curve, budget: int) -> Interval:
@@ -92,14 +105,14 @@ def speed_up(slow: Curve, fast: Curve, budget: int) -> Interval:
     Between runs the curve of ``slow`` is a straight line in logarithms; beyond its ends it stays
     where it is, so that the answer is a bound there.
     """
-    k = fast.within(budget)
-    cost = np.log(slow.nfe)
+    k, cost = fast.within(budget), np.log(slow.nfe)
 
-    def statistic(i: NDArray[np.intp]) -> float:
-        error = np.log(np.median(slow.errors[:, i], axis=1))
-        order = np.argsort(error)
-        there = np.interp(np.log(np.median(fast.errors[k][i])), error[order], cost[order])
-        return float(np.exp(there) / fast.nfe[k])
+    def statistic(i: NDArray[np.intp]) -> Array:
+        wanted = np.log(_median(fast.errors[k][i]))
+        ladder = np.log(_median(np.moveaxis(slow.errors[:, i], 0, -2)))  # (..., runs)
+        flat = zip(wanted.reshape(-1), ladder.reshape(-1, len(cost)), strict=True)
+        found = [np.interp(w, np.sort(row), cost[np.argsort(row)]) for w, row in flat]
+        return np.exp(np.reshape(found, wanted.shape)) / fast.nfe[k]
 
     return interval(statistic, fast.errors.shape[1])
 

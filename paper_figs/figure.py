@@ -70,7 +70,10 @@ class Claim:
 class FigureModule(Protocol):
     """What a module of this folder must define to be a figure."""
 
-    CLAIMS: Sequence[Claim]
+    @property
+    def CLAIMS(self) -> Sequence[Claim]:
+        """What papers say, and how it is measured on the data."""
+        ...
 
     def data(self) -> Data:
         """Compute the data; every input has a default."""

@@ -10,7 +10,7 @@ end at the other one: such a start is shown below.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -22,10 +22,11 @@ from ..analysis.budget import steps_within
 from ..analysis.paired import sample
 from ..solvers.grids import uniform_lam
 from ..solvers.registry import get
+from ..toy_models.mixture import GaussianMixture
 from ..toy_models.problems import Problem
 from ..toy_models.problems import problem as reference_problem
 from .cache import Data
-from .compare import Curve, Interval, beats, everywhere, faster, ratio, slope, times
+from .compare import Curve, Interval, beats, envelope, everywhere, faster, ratio, slope, times
 from .figure import COLOURS, FAINT, INK, MARKERS, SOFT, Claim, Measured, judge, progress
 from .labels import End, label_ends
 
@@ -54,7 +55,7 @@ STRIP = {
     "ddim": "DDIM", "edm_heun": "Heun", "dpm_solver_3": "DPM-Solver-3", "dpmpp_2s": "++(2S)",
     "dpmpp_2m": "++(2M)", "ipndm": "iPNDM", "unipc_2": "UniPC-2",
 }  # fmt: skip
-STARTS = {"a typical start": 14, "an undecided start": 0}
+STARTS = {"typical": 14, "undecided": 0}
 
 
 def data(
@@ -102,8 +103,13 @@ def _errors(difference: Tensor, p: Problem) -> list[float]:
     return [float(f"{e:.4g}") for e in each.tolist()]
 
 
-def _images(x: Tensor, which: Sequence[int], p: Problem) -> list[list[float]]:
-    return [[round(v, 4) for v in (x[k] / p.end.alpha).tolist()] for k in which]
+def _images(x: Tensor, which: Sequence[int], p: Problem) -> list[dict[str, Any]]:
+    """Some samples, and the component of the mixture (here: the digit) that each belongs to."""
+    chosen = x[list(which)]
+    law = cast(GaussianMixture, p.law)
+    modes = law.responsibilities(chosen, p.end.alpha, p.end.sigma).argmax(1).tolist()
+    pixels = [[round(v, 4) for v in row] for row in (chosen / p.end.alpha).tolist()]
+    return [{"mode": mode, "pixels": row} for mode, row in zip(modes, pixels, strict=True)]
 
 
 def curve(data: Data, name: str) -> Curve:
@@ -119,7 +125,7 @@ def draw(data: Data) -> Figure:
     figure = Figure(figsize=(11.0, 10.4))
     sides = {"left": 0.07, "right": 0.865}
     rows = figure.add_gridspec(2, 2, wspace=0.46, hspace=0.32, top=0.89, bottom=0.375, **sides)
-    best = _best(data)
+    best = envelope([curve(data, name) for name in data["curves"]], data["nfes"])
     first: Axes | None = None
     for k, (name, titles) in enumerate(PANELS.items()):
         axes = figure.add_subplot(rows[k // 2, k % 2], sharex=first, sharey=first)
@@ -145,16 +151,6 @@ def _shown(data: Data, name: str) -> tuple[np.ndarray, np.ndarray]:
     c = curve(data, name)
     keep = c.nfe <= max(data["nfes"])
     return c.nfe[keep], c.typical[keep]
-
-
-def _best(data: Data) -> tuple[np.ndarray, np.ndarray]:
-    """The lower envelope of all curves, straight in logarithms between their points."""
-    at = np.log(np.array(data["nfes"]))
-    heights = []
-    for name in data["curves"]:
-        x, y = _shown(data, name)
-        heights.append(np.interp(at, np.log(x), np.log(y), left=np.inf))
-    return np.exp(at), np.exp(np.min(heights, axis=0))
 
 
 def _panel(
@@ -188,25 +184,27 @@ def _panel(
 
 def _strip(figure: Figure, places: GridSpecBase, data: Data) -> None:
     """The same starts as some samplers finish them, a row a start, the exact end first."""
-    exact = np.array(data["images"]["exact"])
-    side = round(exact.shape[1] ** 0.5)
+    exact = [np.array(image["pixels"]) for image in data["images"]["exact"]]
     titles = {"exact": "exact flow", **STRIP}
     for k, name in enumerate(name for name in titles if name in data["images"]):
-        for row, image in enumerate(np.array(data["images"][name])):
+        for row, image in enumerate(data["images"][name]):
+            pixels, side = np.array(image["pixels"]), round(len(image["pixels"]) ** 0.5)
             axes = figure.add_subplot(places[row, k])
-            axes.imshow(-image.reshape(side, side), vmin=-1.1, vmax=1.1)
+            axes.imshow(-pixels.reshape(side, side), vmin=-1.1, vmax=1.1)
             axes.set(xticks=[], yticks=[])
             axes.grid(False)
             axes.spines[:].set_visible(True)
-            error = float(np.sqrt(((image - exact[row]) ** 2).mean()))
-            words = list(STARTS)[row] if name == "exact" else f"error {error:.2g}"
-            axes.set_xlabel(words, size=8.5, labelpad=4)
+            error = float(np.sqrt(((pixels - exact[row]) ** 2).mean()))
+            words = "truth" if name == "exact" else f"{error:.2g}"
+            axes.set_xlabel(f"{words} · a {image['mode']}", size=8.5, labelpad=4)
             if row == 0:
                 axes.set_title(titles[name], size=9, weight="normal", pad=4, loc="center")
-    figure.text(
-        0.07, 0.298,
-        f"Two starts after {data['shown_nfe']} evaluations", size=10.5, weight="bold",
-    )  # fmt: skip
+            if k == 0:
+                axes.set_ylabel(list(STARTS)[row], size=8.5, labelpad=6)
+    words = (
+        f"Two starts after {data['shown_nfe']} evaluations: their errors, and the digit reached"
+    )
+    figure.text(0.07, 0.298, words, size=10.5, weight="bold")
 
 
 # the claims
@@ -256,14 +254,18 @@ def _one_order_more(data: Data) -> Measured:
 
 
 def _best_at_few(data: Data) -> Measured:
-    """UniPC-2 against the best sampler of any other family within each budget."""
-    others = {n: curve(data, n) for n in data["curves"] if not n.startswith("unipc")}
+    """The best UniPC against the best sampler of the other families, within each budget."""
     found, words = [], []
     for n in FEW:
-        best = min(others, key=lambda name: others[name].typical[others[name].within(n)])
-        found.append(ratio(others[best], curve(data, "unipc_2"), n))
+        level = {
+            name: c.typical[c.within(n)] for name in data["curves"] for c in [curve(data, name)]
+        }
+        ranking = sorted(level, key=lambda name: level[name])
+        ours = next(name for name in ranking if name.startswith("unipc"))
+        best = next(name for name in ranking if not name.startswith("unipc"))
+        found.append(ratio(curve(data, best), curve(data, ours), n))
         words.append(f"{title(best)} at {n} ({found[-1].value:.2g})")
-    text = "the best other sampler, and its error over UniPC-2's: " + ", ".join(words)
+    text = "the best other sampler, and its error over that of the best UniPC: " + ", ".join(words)
     return Measured(text, everywhere(found, least=1.0))
 
 

@@ -94,6 +94,6 @@ def _compile(function: Callable[..., Any], examples: list[Tensor], host: bool) -
         with config.patch(size_asserts=False):
             compiled: Any = compile_fx_inner(make_fx(function)(*examples), examples)
     except (ImportError, AttributeError, TypeError):
-        slow = torch.compile(function, dynamic=False, fullgraph=True)
+        slow = torch.compile(function, dynamic=True, fullgraph=True)
         return lambda tensors: slow(*tensors)
     return getattr(compiled, "current_callable", None) or compiled if host else compiled

@@ -52,6 +52,9 @@ class Sampler:
         How many earlier nodes an exact warm start uses (inputs ``m-1`` .. ``m-history``).
     multiple : int
         The number of steps must be a multiple of this.
+    tolerance : float, optional
+        Of a sampler that chooses its steps: with ``tol``, the median error over samples is at most
+        this many times ``tol`` (see ``adapters/tolerance.py``).
     published_order : int, optional
         The order claimed in print, where it differs from the order it has.
     semilinear : bool
@@ -78,6 +81,7 @@ class Sampler:
     sde_eta: float | None = None
     history: int = 0
     multiple: int = 1
+    tolerance: float | None = None
     published_order: int | None = None
     semilinear: bool = True
     clock: str = "lam"

@@ -157,7 +157,7 @@ def run_blackbox(
     Parameters
     ----------
     sampler : Sampler or str
-        A sampler of kind ``"blackbox"``, or its name.
+        A sampler of kind ``"blackbox"`` (or ``"stepper"``, called alike), or its name.
     model : callable
         ``model(x, t)``, noise prediction.
     process, grid, x
@@ -173,8 +173,8 @@ def run_blackbox(
         If the sampler is no black box, or has no such option.
     """
     entry = get(sampler) if isinstance(sampler, str) else sampler
-    if entry.kind != "blackbox":
-        msg = f"{entry.name} is a {entry.kind}, not a black box; run it with fokker.solvers.run"
+    if entry.kind == "plan":
+        msg = f"{entry.name} is a plan, not a black box; run it with fokker.solvers.run"
         raise InvalidPlanError(msg)
     options = {**entry.options, **options}
     accepted = [p for p in inspect.signature(entry.build).parameters][4:]

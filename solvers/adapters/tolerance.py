@@ -7,10 +7,10 @@ in proportion to ``tol`` (``rtol = atol = tol``), each sample being a system of 
 
 for tol from 1e-3 down to 1e-10, on the reference problems (Gaussians and mixtures on a grid from
 lam = -4 to 3, where the flow's condition number is a few tens at most). The factor belongs to the
-method and to such problems. It bounds the *median*: an error estimate can vanish by accident on a
-step that crosses from one mode to another, and one sample in some dozens is then off by a hundred
-or, with eighth-order pairs in time, by a few thousand tolerances. The worst sample is reported
-beside it and is no claim.
+method and to such problems; it is declared as ``tolerance`` beside the method. It bounds the
+*median*: an error estimate can vanish by accident on a step that crosses from one mode to another,
+and one sample in some dozens is then off by a hundred or, with eighth-order pairs in time, by a
+few thousand tolerances. The worst sample is reported beside it and is no claim.
 """
 
 from __future__ import annotations
@@ -30,20 +30,6 @@ from ..registry import Sampler
 from .blackbox import run_blackbox
 
 TOLERANCES = (1e-3, 1e-4, 1e-5, 1e-6, 1e-7, 1e-8, 1e-9, 1e-10)
-
-TOLERANCE_FACTORS: dict[str, float] = {
-    f"{name}_{clock}": factor
-    for name, factor in {
-        "torchdiffeq_bosh3": 10.0,
-        "torchdiffeq_dopri5": 20.0,
-        "torchdiffeq_dopri8": 5.0,
-        "scipy_rk45": 20.0,
-        "scipy_dop853": 10.0,
-        "scipy_lsoda": 50.0,
-    }.items()
-    for clock in ("lam", "t")
-}
-"""The claimed factor of every black box that takes ``tol``."""
 
 
 @dataclass(frozen=True)
@@ -85,7 +71,7 @@ def tolerance_sweep(
     Parameters
     ----------
     sampler : Sampler
-        A black box that takes ``tol``.
+        A black box or a stepper that takes ``tol``.
     model, process, grid, x
         As for :func:`~fokker.solvers.adapters.blackbox.run_blackbox`; only the ends of the grid
         matter. ``x`` must be float64.

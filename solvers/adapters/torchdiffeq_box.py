@@ -163,14 +163,15 @@ def _adams_nfe(steps: int) -> int:
     return 4 * min(steps, 2) + 2 * max(steps - 2, 0)
 
 
-for _method, _order, _stages, _source in (
-    ("bosh3", 3, 3, "Bogacki & Shampine 1989, Appl. Math. Lett. 2, 321-325"),
-    ("dopri5", 5, 6, "Dormand & Prince 1980, J. Comput. Appl. Math. 6, 19-26"),
-    ("dopri8", 8, 13, "Prince & Dormand 1981, J. Comput. Appl. Math. 7, 67-75"),
+for _method, _order, _stages, _factor, _source in (
+    ("bosh3", 3, 3, 10.0, "Bogacki & Shampine 1989, Appl. Math. Lett. 2, 321-325"),
+    ("dopri5", 5, 6, 20.0, "Dormand & Prince 1980, J. Comput. Appl. Math. 6, 19-26"),
+    ("dopri8", 8, 13, 5.0, "Prince & Dormand 1981, J. Comput. Appl. Math. 7, 67-75"),
 ):
     register_in_both_clocks(
         f"torchdiffeq_{_method}",
         lambda clock, method=_method: TorchdiffeqRK(method, clock),
+        tolerance=_factor,
         order=_order,
         order_cold=_order,
         nfe=lambda steps, stages=_stages: stages * steps + 1,

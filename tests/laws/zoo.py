@@ -113,9 +113,11 @@ def bimodal(x: Tensor, node: Node, shift: float = 0.0, unit: float = 1.0) -> Ten
 
 
 def bimodal_model(process: Process, prediction: str, **law: float) -> Model:
-    """The bimodal law as a model of any prediction."""
+    """The bimodal law as a model of any prediction; t is one time, or one for each sample."""
 
     def model(x: Tensor, t: Any) -> Tensor:
+        if isinstance(t, Tensor) and t.ndim:
+            return torch.cat([model(row, s) for row, s in zip(x.split(1), t, strict=True)])
         node = process.node(float(t))
         a, b = conversion("data", prediction, node)
         return a * x + b * bimodal(x, node, **law)

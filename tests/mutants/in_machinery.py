@@ -47,15 +47,11 @@ PLANS = [
     Mutant(
         "solvers/plan_algebra.py", "new[i] = tape.noise(clock, a, b, kind)",
         "new[i] = tape.noise(clock, a, b)", "type of a noise lost in a copy",
-        (f"{UNIT}solvers/test_plan_algebra.py", f"{UNIT}analysis/test_strong.py"),
+        (INVARIANCES,),
     ),
 ]  # fmt: skip
 
 RUNS = [
-    Mutant(
-        "solvers/executor.py", "return out.clone()  # the model returned its input",
-        "return out  # the model returned its input", "model's output aliases a state", (BATCHES,),
-    ),
     Mutant(
         "solvers/executor.py",
         "self.model(x if self.grad else x.detach(), op.node.t)",
@@ -68,7 +64,7 @@ RUNS = [
     ),
     Mutant(
         "solvers/executor.py", "if not self.grad and (row not in self.shown or",
-        "if not self.grad and (row in self.shown or", "buffer taken back from the model",
+        "if not self.grad and (row in self.shown or", "model's output aliases a buffer in use",
         (BATCHES,),
     ),
     Mutant(

@@ -63,6 +63,13 @@ def test_uniform_and_wavy_grids_are_nested_whatever_their_ends(
         assert (coarse[0].lam, coarse[-1].lam) == (low, low + span)
 
 
+def test_the_ends_are_exact_for_any_number_of_steps():
+    for low, high in ((-4.1, 3.3), (-4.33, 3.4)):
+        for steps in range(1, 120):
+            nodes = uniform_lam(VP, low, high).grid(steps).nodes
+            assert (nodes[0].lam, nodes[-1].lam) == (low, high)
+
+
 def test_a_grid_that_shares_no_inner_node_is_not_nested():
     assert not is_nested(uniform_lam(VP, -4, 3).grid(2), uniform_lam(VP, -4, 3).grid(3))
 

@@ -28,8 +28,9 @@ def model(x: torch.Tensor, t: float) -> torch.Tensor:
     return torch.tanh(1.3 * x) + t
 
 
-@pytest.mark.parametrize("name", ["dpmpp_2m", "unipc_2"])
-@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+@pytest.mark.parametrize(
+    ("name", "dtype"), [("dpmpp_2m", torch.float32), ("unipc_2", torch.float64)]
+)
 def test_compiled_rows_equal_eager_ones_to_a_few_units_in_the_last_place(
     name: str, dtype: torch.dtype
 ):
@@ -50,9 +51,11 @@ def test_a_kernel_is_made_once_for_all_steps_weights_and_runs():
 
 def test_more_layouts_than_a_compiler_would_follow_are_fine():
     plan = get("ddim")(PROCESS, grid(2))
-    for batch in range(1, 11):
-        x = start((batch, 4))
-        torch.testing.assert_close(run(plan, model, x, compiled=True).x, run(plan, model, x).x)
+    with torch._dynamo.config.patch(recompile_limit=1):
+        for batch in (1, 2, 6):
+            x = start((batch, 4))
+            got = run(plan, model, x, compiled=True).x
+            torch.testing.assert_close(got, run(plan, model, x).x)
 
 
 def test_outputs_in_another_layout_are_summed_all_the_same():
@@ -102,7 +105,7 @@ def test_an_output_that_is_not_finite_is_reported_as_in_an_eager_run(bad: float)
             out[1, 2] = bad
         return out
 
-    with pytest.raises(NonFiniteError, match="the model's output .* step 4") as caught:
+    with pytest.raises(NonFiniteError, match=r"the model's output .* step 4") as caught:
         run(plan, failing, start(), compiled=True)
     assert (caught.value.step, caught.value.t) == (4, grid(6)[3].t)
     assert caught.value.sample_ids == (1,)
