@@ -81,7 +81,7 @@ def interval(statistic: Callable[[NDArray[np.intp]], Array], starts: int) -> Int
 
 
 def _median(errors: Array) -> Array:
-    return np.mean(errors, axis=-1)
+    return np.median(errors, axis=-1)
 
 
 def ratio(worse: Curve, better: Curve, budget: int, budget_better: int = 0) -> Interval:

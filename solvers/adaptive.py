@@ -96,7 +96,7 @@ class Adaptive12:
             state.rejected + (busy & ~ok),
         )
 
-    def _ask(self, model: Model, x: Tensor, old: Tensor, lam: Array, which: Array) -> Tensor:
+    def _ask(self, model: Model, x: Tensor, old: Tensor, lam: Array, which: np.ndarray) -> Tensor:
         """New data predictions where ``which``, old ones elsewhere."""
         if not which.any():
             return old
@@ -125,7 +125,7 @@ class Adaptive12:
         return ((high - low).abs() / scale).flatten(1).amax(1).to(torch.float64).cpu().numpy()
 
 
-def _column(values: Array, like: Tensor) -> Tensor:
+def _column(values: np.ndarray, like: Tensor) -> Tensor:
     """One number a sample, broadcast over its coordinates."""
     column = torch.from_numpy(np.asarray(values)).to(like.device)
     column = column if column.dtype == torch.bool else column.to(like.dtype)
