@@ -203,8 +203,7 @@ def vectors_held(plan: Plan, x: Tensor) -> int:
     )
     with torch.no_grad():
         executor({"x": x[:1]})
-    buffers = len(executor.owned) - 1  # x itself is the caller's
-    return buffers + live_outputs(plan)
+    return executor.buffers + live_outputs(plan)
 
 
 if __name__ == "__main__":

@@ -282,7 +282,7 @@ CLAIMS = (
     Claim("DPM-Solver is 4 to 16 times faster than DDIM at 10 to 20 evaluations", _LU, _speed),
     Claim(
         "at equal evaluations the multistep DPM-Solver++(2M) beats the singlestep 2S", _LU_PLUS,
-        _beats("dpmpp_2m", "dpmpp_2s", (*FEW, 12, 15, 20, 30, 40, 50)),
+        _beats("dpmpp_2s", "dpmpp_2m", (*FEW, 12, 15, 20, 30, 40, 50)),
     ),
     Claim(
         "with few evaluations (and strong guidance; here without) DDIM beats DPM-Solver-2",

@@ -72,7 +72,7 @@ class Executor:
         self.marks = {m.vector: m for m in plan.marks}
         self.saved: dict[int, Tensor] = {0: x.clone()} if 0 in save_at else {}
         self.pool: list[Tensor] = []
-        self.owned: set[int] = {x.untyped_storage().data_ptr()}
+        self.buffers = 0  # taken so far
         self.answers: dict[int, _Answer] = {}
         self.asked = False  # whether the model was
         self.shown: set[int] = set()  # rows that the model has seen
@@ -122,24 +122,29 @@ class Executor:
             check_like(out, self.like, f"the model's output at t = {op.node.t}", same_dtype=False)
         if out.requires_grad and not self.grad:
             out = out.detach()
-        out = self._keep(row, op, out) if out.dtype == self.dtype else out.to(self.dtype)
+        if out.dtype == self.dtype:
+            self._watch_memory(row, op, out)
+        else:
+            out = out.to(self.dtype)
         if self.callback is not None:
             self.last = (op, x.clone(), out)
         return out
 
-    def _keep(self, row: int, op: Eval, out: Tensor) -> Tensor:
+    def _watch_memory(self, row: int, op: Eval, out: Tensor) -> None:
+        """Remember whose memory an output is in, and see that no older one was overwritten.
+
+        An output in the memory of a state, because the model returned its input, is no danger: a
+        buffer that is still held by anybody is not used again.
+        """
         storage = out.untyped_storage().data_ptr()
         for old in self.answers.values():
-            if old.storage == storage or old.changed():
+            if (old.storage == storage and storage) or old.changed():  # fake tensors are at 0
                 self._check_overwritten(op, old)
-        if storage in self.owned:
-            return out.clone()  # the model returned its input: never alias a state
         total = None
         if not self.asked:
             self.asked = True
             total = float(out.detach().sum()) if self.host else None
         self.answers[row] = _Answer(out, storage, total)
-        return out
 
     def _check_overwritten(self, op: Eval, old: _Answer) -> None:
         """See that what an older output held is still there, now that the model was back at it."""
@@ -219,7 +224,7 @@ class Executor:
         if self.pool:
             return self.pool.pop()
         out = scratch.take(self.like)
-        self.owned.add(out.untyped_storage().data_ptr())
+        self.buffers += 1
         return out
 
     def _array(self, w: Weight) -> Tensor:

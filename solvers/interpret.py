@@ -20,6 +20,10 @@ def combine(weights: tuple[Weight, ...], vectors: tuple[Any, ...]) -> Any:
     return total
 
 
+def _add(_row: int, weights: tuple[Weight, ...], vectors: tuple[Any, ...]) -> Any:
+    return combine(weights, vectors)
+
+
 def interpret(
     plan: Plan,
     *,
@@ -58,8 +62,8 @@ def interpret(
         zip(plan.ops, plan.columns, plan.deaths, strict=True)
     ):
         if isinstance(op, Lin):
-            vectors = tuple([live[j] for j in ids])
-            new = add(i, weights, vectors) if add else combine(weights, vectors)
+            # no name for the vectors: it would keep them alive beyond their last use
+            new = (add or _add)(i, weights, tuple([live[j] for j in ids]))
         elif isinstance(op, Eval):
             new = evaluate(i, op, live[op.source])
         elif isinstance(op, Noise):
@@ -70,7 +74,7 @@ def interpret(
         if after:
             after(i, new)
         for j in dead:
-            gone, live[j] = live[j], None
             if forget:
-                forget(j, gone)
+                forget(j, live[j])
+            live[j] = None
     return {name: live[j] for name, j in plan.outputs.items()}

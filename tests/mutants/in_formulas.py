@@ -5,9 +5,14 @@ from __future__ import annotations
 from mutants.mutant import LAWS, Mutant
 
 CONSTANT = f"{LAWS}test_constant_data.py"
+KEEPS = f"{CONSTANT}::test_constant_data_are_sampled_exactly_for_every_option_and_grid"
+FORGETS = f"{CONSTANT}::test_a_stochastic_sampler_forgets_its_start_as_the_sde_it_declares"
 COUNTING = f"{LAWS}test_counting.py"
 ENDS = f"{LAWS}test_ends.py"
 INVARIANCES = f"{LAWS}test_invariances.py"
+TO_ZERO = f"{ENDS}::test_a_first_order_step_to_sigma_zero_is_the_data_prediction"
+NEWEST = f"{ENDS}::test_on_the_data_prediction_a_step_to_sigma_zero_is_the_newest_model_output"
+FROM_NOISE = f"{ENDS}::test_a_start_at_alpha_zero_samples_or_is_refused_in_one_sentence"
 MULTISTEP = f"{LAWS}test_multistep_equalities.py"
 NOISY = f"{LAWS}test_noisy_equalities.py"
 SLOPES = f"{LAWS}test_slopes.py"
@@ -16,25 +21,25 @@ FLOW_ORDER = f"{SLOPES}::test_the_declared_order_is_shown_against_the_exact_flow
 ROWS = [
     Mutant(
         "solvers/rows.py", "z = -(1.0 + eta) * h", "z = -(1.0 + eta * eta) * h",
-        "eta for tau", (CONSTANT,),
+        "eta for tau", (f"{KEEPS}[vp-sde_dpmpp_1]",),
     ),
     Mutant(
         "solvers/rows.py",
         "std = t.sigma * math.sqrt(-math.expm1(-2 * eta * h))",
         "std = t.sigma * math.sqrt(-math.expm1(-eta * h))",
-        "missing factor 2 in a variance", (CONSTANT,),
+        "missing factor 2 in a variance", (f"{KEEPS}[vp-sde_dpmpp_1]",),
     ),
     Mutant(
         "solvers/rows.py",
         "std = t.sigma * math.sqrt(-math.expm1(-2 * eta * h))",
         "std = t.sigma * -math.expm1(-2 * eta * h)",
-        "variance for standard deviation", (CONSTANT,),
+        "variance for standard deviation", (f"{KEEPS}[vp-sde_dpmpp_1]",),
     ),
     Mutant(
         "solvers/rows.py",
         "tape.lin((x, math.exp(t.log_sigma - s.log_sigma - eta * h)), *terms)",
         "tape.lin((x, math.exp(t.log_sigma - s.log_sigma)), *terms)",
-        "noise added, nothing of the state taken away", (CONSTANT,),
+        "noise added, nothing of the state taken away", (f"{KEEPS}[vp-sde_dpmpp_1]",),
     ),
     Mutant(
         "solvers/rows.py", "return _slope_weights(tau, z, phi(1, z) / 2)",
@@ -60,23 +65,23 @@ ROWS = [
     Mutant(
         "solvers/rows.py", "w = t.sigma * h * weights(_tau(s, t, outputs), h)",
         "w = t.sigma * h * weights(_tau(s, t, outputs), -h)",
-        "sign of h in an exponential", (CONSTANT,),
+        "sign of h in an exponential", (f"{KEEPS}[vp-exp_ab1_noise]",),
     ),
     Mutant(
         "solvers/rows.py", "return tape.lin((x, ratio), (outputs[0][0], -ratio * s.sigma))",
         "return tape.lin((x, ratio), (outputs[0][0], -s.sigma))",
-        "forgotten alpha on the step to sigma 0", (ENDS,),
+        "forgotten alpha on the step to sigma 0", (f"{TO_ZERO}[ddim_eta]",),
     ),
     Mutant(
         "solvers/rows.py", "return tape.lin((outputs[0][0], t.alpha))",
         "return tape.lin((outputs[-1][0], t.alpha))",
-        "stale output on the step to sigma 0", (ENDS,),
+        "stale output on the step to sigma 0", (NEWEST,),
     ),
     Mutant(
         "solvers/rows.py",
         "outputs = [o for o in outputs if o[1].alpha > 0.0] or list(outputs[:1])",
         "outputs = list(outputs)",
-        "interpolation through a level infinitely far away", (ENDS,),
+        "interpolation through a level infinitely far away", (FROM_NOISE,),
     ),
     Mutant(
         "solvers/rows.py", "w = t.alpha * integral_weights(nodes, lambda r: r, s.rho, t.rho)",
@@ -201,7 +206,7 @@ NOISES = [
     ),
     Mutant(
         "solvers/stochastic.py", "0.5 * (1 + eta) * g2 * dt", "(1 + eta) * g2 * dt",
-        "missing factor 1/2 of the score", (CONSTANT,),
+        "missing factor 1/2 of the score", (FORGETS,),
     ),
     Mutant(
         "solvers/stochastic.py", "dt, f, g2 = s.t - t.t, float(process.f(s.t))",
@@ -227,17 +232,17 @@ NOISES = [
     Mutant(
         "solvers/stochastic.py", "return rk_row(tape, process, HEUN, raised, t, x, \"rho\")",
         "return rk_row(tape, process, HEUN, s, t, x, \"rho\")",
-        "raised state taken for the one before the noise", (CONSTANT,),
+        "raised state taken for the one before the noise", (f"{KEEPS}[vp-edm_churn]",),
     ),
     Mutant(
         "solvers/stochastic.py", "std = raised.sigma * math.sqrt(-math.expm1(2 * (lam - s.lam)))",
         "std = raised.sigma * math.sqrt(-math.expm1(lam - s.lam))",
-        "wrong amount of added noise", (CONSTANT,),
+        "wrong amount of added noise", (f"{KEEPS}[vp-edm_churn]",),
     ),
     Mutant(
         "solvers/stochastic.py", "row = partial(data_row, eta=eta, weights=midpoint_weights)",
         "row = partial(data_row, eta=eta**0.5, weights=midpoint_weights)",
-        "tau for tau^2 where both keep the law", (CONSTANT,),
+        "tau for tau^2 where both keep the law", (FORGETS,),
     ),
 ]  # fmt: skip
 

@@ -8,7 +8,17 @@ BATCHES = f"{LAWS}test_batches.py"
 CONSTANT = f"{LAWS}test_constant_data.py"
 FALSE_CLAIMS = f"{LAWS}test_false_claims.py"
 INVARIANCES = f"{LAWS}test_invariances.py"
-PRECISION = f"{LAWS}test_precision.py"
+COPIES = f"{INVARIANCES}::test_a_copy_of_a_plan_draws_the_same_noises"
+CONVERTED = f"{INVARIANCES}::test_the_prediction_asked_for_does_not_change_the_sample"
+SCHEDULE = f"{INVARIANCES}::test_the_same_lams_on_another_process_give_the_same_x_over_alpha"
+MEMORY = f"{LAWS}test_counting.py::test_memory_is_what_the_row_needs"
+TIME = (
+    f"{LAWS}test_precision.py::test_the_model_is_asked_in_the_dtype_of_the_state_at_an_exact_time"
+)
+CLOCKS = f"{UNIT}solvers/test_plan.py::test_clocks_measure_the_variance_of_their_increment"
+PLACES = (
+    f"{UNIT}solvers/test_plan_algebra.py::test_plans_that_ask_or_draw_elsewhere_are_infinitely_far"
+)
 
 PLANS = [
     Mutant(
@@ -27,27 +37,27 @@ PLANS = [
     ),
     Mutant(
         "solvers/plan.py", "last[j] = i\n", "last[j] = i if last[j] == j else last[j]\n",
-        "vector dropped before its last use", (f"{LAWS}test_counting.py", BATCHES),
+        "vector dropped before its last use", (MEMORY,),
     ),
     Mutant(
         "solvers/ops.py", "return _exp(2 * eta * b) * -math.expm1(2 * eta * (a - b))",
         "return _exp(2 * eta * b) * -math.expm1(eta * (a - b))",
         "missing factor 2 in the clock of a Brownian motion",
-        (f"{UNIT}solvers/test_plan.py", f"{UNIT}analysis/test_strong.py"),
+        (CLOCKS,),
     ),
     Mutant(
         "solvers/plan_algebra.py", "return tape.lin((x, a), (out, b))",
         "return tape.lin((x, b), (out, a))", "swapped coefficients of a conversion",
-        (INVARIANCES,),
+        (CONVERTED,),
     ),
     Mutant(
         "solvers/plan_algebra.py", "        return math.inf\n", "        return 0.0\n",
-        "plans that ask elsewhere called equal", (f"{UNIT}solvers/test_plan_algebra.py",),
+        "plans that ask elsewhere called equal", (PLACES,),
     ),
     Mutant(
         "solvers/plan_algebra.py", "new[i] = tape.noise(clock, a, b, kind)",
         "new[i] = tape.noise(clock, a, b)", "type of a noise lost in a copy",
-        (INVARIANCES,),
+        (COPIES,),
     ),
 ]  # fmt: skip
 
@@ -56,11 +66,11 @@ RUNS = [
         "solvers/executor.py",
         "self.model(x if self.grad else x.detach(), op.node.t)",
         "self.model(x if self.grad else x.detach(), torch.tensor(op.node.t).item())",
-        "time rounded to float32", (PRECISION,),
+        "time rounded to float32", (TIME,),
     ),
     Mutant(
         "solvers/executor.py", "out.add_(v, alpha=w)", "out.add_(v, alpha=float(f'{w:.7g}'))",
-        "weights rounded on the way to the device", (INVARIANCES,),
+        "weights rounded on the way to the device", (SCHEDULE,),
     ),
     Mutant(
         "solvers/executor.py", "if not self.grad and (row not in self.shown or",

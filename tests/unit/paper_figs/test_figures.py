@@ -6,6 +6,7 @@ import json
 import math
 from pathlib import Path
 
+import matplotlib as mpl
 import numpy as np
 import pytest
 from matplotlib.figure import Figure
@@ -118,11 +119,9 @@ def test_equal_data_give_equal_bytes():
 
 
 def test_a_drawing_leaves_the_style_of_the_caller_alone():
-    import matplotlib as mpl
-
-    before = dict(mpl.rcParams)
-    picture(drawn(readme_picture, made_up_readme()), "png")
-    assert dict(mpl.rcParams) == before
+    with mpl.rc_context({"lines.linewidth": 7.25}):  # a width of nobody else
+        picture(drawn(readme_picture, made_up_readme()), "png")
+        assert mpl.rcParams["lines.linewidth"] == 7.25
 
 
 def test_labels_do_not_overlap():

@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import math
 import threading
+import weakref
 
 import numpy as np
 import pytest
@@ -427,6 +428,24 @@ def test_a_run_holds_no_more_states_than_are_alive_at_once():
         for steps in (6, 30):
             plan = sampler(PROCESS, grid(steps))
             assert most_held(plan) == plan.peak_live, sampler.name
+
+
+def test_an_output_of_the_model_is_let_go_at_its_last_use():
+    for name, most in (("ddim", 1), ("dpmpp_2m", 2), ("dpmpp_3m", 3), ("unipc_2", 3)):
+        plan = get(name)(PROCESS, grid(9))
+        plan = Plan(plan.ops, {"x": plan.outputs["x"]}, plan.marks)
+        alive: list[weakref.ref] = []
+        counts = []
+
+        def tracked(x, t, alive=alive, counts=counts):
+            out = model(x, t)
+            alive.append(weakref.ref(out))
+            counts.append(sum(ref() is not None for ref in alive))
+            return out
+
+        run(plan, tracked, start())
+        assert max(counts) == most, name
+        assert all(ref() is None for ref in alive)
 
 
 @pytest.mark.filterwarnings("ignore:Accessing the data pointer of FakeTensor")

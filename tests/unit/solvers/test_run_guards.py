@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import weakref
 from collections.abc import Callable
 
 import numpy as np
@@ -154,6 +155,27 @@ def test_an_output_may_carry_a_graph(plan: Plan):
     got = run(plan, learned, start())
     assert torch.equal(got.x, run(plan, safe, start()).x)
     assert all(not v.requires_grad for v in got.outputs.values())
+
+
+def test_the_graph_of_an_output_is_let_go_at_once():
+    weight = torch.tensor(1.0, dtype=double, requires_grad=True)
+    saved: list[weakref.ref] = []
+
+    class Packed:
+        def __init__(self, value: torch.Tensor) -> None:
+            self.value = value
+            saved.append(weakref.ref(self))
+
+    def learned(x, t):
+        assert all(ref() is None for ref in saved)  # of the outputs that are still alive
+        with (
+            torch.enable_grad(),
+            torch.autograd.graph.saved_tensors_hooks(Packed, lambda packed: packed.value),
+        ):
+            return weight * safe(x, t)
+
+    run(PLANS["dpmpp_3m"], learned, start())
+    assert saved
 
 
 @on_plans
