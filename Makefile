@@ -49,7 +49,7 @@ format: $(READY) ## rewrite the files in the house's format
 	$(BIN)/ruff format .
 
 clean: ## remove the environment and everything built
-	rm -rf $(VENV) build dist src/*.egg-info certificate
+	rm -rf $(VENV) build dist src/*.egg-info certificate figures
 
 # The stamp goes first and comes back last: a failed installation leaves none.
 $(READY): pyproject.toml constraints.txt

@@ -27,6 +27,9 @@
 # 4. how a sampler starts: why a third-order formula can be a second-order sampler;
 # 5. what a Gaussian cannot see;
 # 6. certify your own sampler, with an exercise.
+#
+# (The notebook is a plain Python file. Open it in Jupyter with jupytext, in an editor that knows
+# `# %%` cells, or run it as a script.)
 
 # %%
 import math
@@ -289,7 +292,7 @@ def both_ways(_process, grid):
     x, past = tape.input("x", grid[0]), None
     for s, t in grid.steps():
         h = t.lam - s.lam
-        delta = math.sqrt(h)
+        delta = h
         looks = [tape.eval(tape.lin((x, 1 + sign * delta)), s, "data") for sign in (1, -1)]
         d = tape.lin(*((look, 0.5) for look in looks))
         weight = -t.alpha * math.expm1(-h)
@@ -308,8 +311,8 @@ for where in (gaussian, plane):
     print(f"{where.name:9} slopes {np.round(seen.slopes, 2)}  order 2: {seen.verdict(2)}")
 
 # %% [markdown]
-# So a claim has to hold on both, and the smaller order counts. (Runge-Kutta methods are forgiven
-# from order 5 on, stochastic ones as early as strong order 1.5.)
+# So a claim has to hold on both, and the smaller order counts. (Of Runge-Kutta methods a linear
+# model hides one condition of order 5; of stochastic ones, conditions of strong order 2.)
 #
 # ## 6. Certify your own sampler
 #

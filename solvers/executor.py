@@ -15,6 +15,7 @@ import math
 from collections.abc import Callable
 from functools import lru_cache
 from numbers import Integral
+from typing import NoReturn
 
 import torch
 from torch import Tensor
@@ -40,10 +41,6 @@ class _Answer:
         # tensors made in inference mode do not count their changes
         self.version = None if tensor.is_inference() else tensor._version
         self.total = total  # sum of the entries, for the first output of a run
-
-    def changed(self) -> bool:
-        """Whether torch has seen a change in place."""
-        return self.version is not None and self.tensor._version != self.version
 
 
 class Executor:
@@ -75,7 +72,6 @@ class Executor:
         self.buffers = 0  # taken so far
         self.answers: dict[int, _Answer] = {}
         self.asked = False  # whether the model was
-        self.shown: set[int] = set()  # rows that the model has seen
         self.last: tuple | None = None  # newest evaluation, kept for the callback only
         self.flags: list[tuple[int, Tensor]] = []
         ids = getattr(self.noise, "sample_ids", None)
@@ -89,7 +85,7 @@ class Executor:
             evaluate=self.evaluate,
             draw=self.draw,
             add=self.add,
-            after=self.after,
+            after=self.after if self.callback or self.save_at else None,
             forget=self.forget,
         )
         scratch.give(self.pool, self.like)
@@ -102,23 +98,27 @@ class Executor:
         if self.noise is None:
             msg = "the plan draws noise: give run(..., noise=<seed>)"
             raise InvalidPlanError(msg)
-        self._make_room(row)
+        if len(self.pool) > self.plan.room[row]:
+            del self.pool[
+                0
+            ]  # else with this vector from outside there would be more than the peak
         out = self.noise.draw(op, self.like)
         check_like(out, self.like, f"the noise of the cell [{op.a}, {op.b}]")
         return out
 
     def evaluate(self, row: int, op: Eval, x: Tensor) -> Tensor:
         """The model's output, as a tensor that nobody will change while it is needed."""
-        self._make_room(row)
-        before = x._version if self.counting else None
+        if len(self.pool) > self.plan.room[row]:
+            del self.pool[0]
+        counting = self.counting
+        before = x._version if counting else None
         # an alias, so that whatever the model keeps of it shows in the use count of its storage
         out = self.model(x if self.grad else x.detach(), op.node.t)
-        if self.counting and x._version != before:
+        if counting and x._version != before:
             msg = f"the model changed its input in place at t = {op.node.t}; leave x as it is"
             raise ShapeError(msg)
-        self.shown.add(op.source)
-        usual = type(out) is Tensor and out.dtype == self.dtype
-        if not (usual and out.shape == self.shape and out.device == self.device):
+        fits = type(out) is Tensor and out.shape == self.shape and out.device == self.device
+        if not (fits and out.dtype == self.dtype):
             check_like(out, self.like, f"the model's output at t = {op.node.t}", same_dtype=False)
         if out.requires_grad and not self.grad:
             out = out.detach()
@@ -138,7 +138,10 @@ class Executor:
         """
         storage = out.untyped_storage().data_ptr()
         for old in self.answers.values():
-            if (old.storage == storage and storage) or old.changed():  # fake tensors are at 0
+            version = old.version
+            if version is not None and old.tensor._version != version:
+                self._complain_of_overwriting(op)
+            if old.storage == storage and storage:  # fake tensors are at 0
                 self._check_overwritten(op, old)
         total = None
         if not self.asked:
@@ -148,17 +151,19 @@ class Executor:
 
     def _check_overwritten(self, op: Eval, old: _Answer) -> None:
         """See that what an older output held is still there, now that the model was back at it."""
-        changed = not self.host  # a replayed graph overwrites without a trace
-        changed |= old.changed()
+        if not self.host:  # a replayed graph overwrites without a trace
+            self._complain_of_overwriting(op)
         if old.total is not None:  # memory written past torch counts no versions
             now = float(old.tensor.detach().sum())
-            changed |= math.isfinite(now) and now != old.total
-        if changed:
-            msg = (
-                f"at t = {op.node.t} the model wrote into an output that it had returned "
-                "before; return a new tensor"
-            )
-            raise ShapeError(msg)
+            if math.isfinite(now) and now != old.total:
+                self._complain_of_overwriting(op)
+
+    def _complain_of_overwriting(self, op: Eval) -> NoReturn:
+        msg = (
+            f"at t = {op.node.t} the model wrote into an output that it had returned before; "
+            "return a new tensor"
+        )
+        raise ShapeError(msg)
 
     def add(self, row: int, weights: tuple[Weight, ...], vectors: tuple[Tensor, ...]) -> Tensor:
         """One linear row, in a buffer of the pool."""
@@ -208,17 +213,12 @@ class Executor:
     def forget(self, row: int, vector: Tensor) -> None:
         """Take back the buffer of a dead vector, unless the model still holds it."""
         if isinstance(self.plan.ops[row], Lin):
-            if not self.grad and (row not in self.shown or _owners(vector) <= _ALONE):
+            if not self.grad and (row not in self.plan.shown or _owners(vector) <= _ALONE):
                 self.pool.append(vector)
         else:
             self.answers.pop(row, None)
 
     # -- helpers -------------------------------------------------------------------------------
-
-    def _make_room(self, row: int) -> None:
-        """Drop a spare buffer if with a vector from outside there would be more than the peak."""
-        if self.pool and self.plan.live[row] + len(self.pool) > self.plan.peak_live:
-            del self.pool[0]
 
     def _buffer(self) -> Tensor:
         if self.pool:

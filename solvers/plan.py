@@ -160,6 +160,16 @@ class Plan:
         return max(self.live, default=0)
 
     @cached_property
+    def room(self) -> tuple[int, ...]:
+        """For each row, how many more vectors the peak leaves room for."""
+        return tuple(self.peak_live - count for count in self.live)
+
+    @cached_property
+    def shown(self) -> frozenset[int]:
+        """The vectors that the model is asked at."""
+        return frozenset(op.source for op in self.ops if isinstance(op, Eval))
+
+    @cached_property
     def columns(self) -> tuple[tuple[tuple[int, ...], tuple[Weight, ...]], ...]:
         """For each row, the vectors it reads and their weights (none but in linear rows)."""
         return tuple(
@@ -178,6 +188,21 @@ class Plan:
                 found.update([i] if new else [])
                 seen |= new
         return frozenset(found)
+
+    @cached_property
+    def looks(self) -> frozenset[int]:
+        """The arrivals at which to look for what is not finite, so that none is missed or mixed up.
+
+        What spoils one arrival spoils the next if that reads it, and there it can still be told
+        where the trouble began: one look serves two such rows.
+        """
+        rows = sorted(self.arrivals)
+        looks = set(rows)
+        for row, following in pairwise(rows):
+            served = row in self.columns[following][0]
+            if served and not any(r in self.columns[row][0] for r in rows if r not in looks):
+                looks.remove(row)
+        return frozenset(looks)
 
     def __str__(self) -> str:
         """Rows a person can read, one step a paragraph."""

@@ -7,6 +7,7 @@ exact values of their floats.
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 import mpmath as mp
 
@@ -24,46 +25,49 @@ from fokker.solvers.schedules import (
 
 mp.mp.dps = 60
 
-Pair = tuple[mp.mpf, mp.mpf]
+Real = Any
+"""A number of mpmath, which ships no types."""
+
+Pair = tuple[Real, Real]
 
 
-def _integral_of_beta(p: VPLinear | SubVP, t: mp.mpf) -> mp.mpf:
+def _integral_of_beta(p: VPLinear | SubVP, t: Real) -> Real:
     low, high = mp.mpf(p.beta_min), mp.mpf(p.beta_max)
     return low * t + (high - low) * t**2 / 2
 
 
-def _vp_linear(p: VPLinear, t: mp.mpf) -> Pair:
+def _vp_linear(p: VPLinear, t: Real) -> Pair:
     total = _integral_of_beta(p, t)
     return mp.exp(-total / 2), mp.sqrt(-mp.expm1(-total))
 
 
-def _sub_vp(p: SubVP, t: mp.mpf) -> Pair:
+def _sub_vp(p: SubVP, t: Real) -> Pair:
     total = _integral_of_beta(p, t)
     return mp.exp(-total / 2), -mp.expm1(-total)
 
 
-def _vp_cosine(p: VPCosine, t: mp.mpf) -> Pair:
+def _vp_cosine(p: VPCosine, t: Real) -> Pair:
     s = mp.mpf(p.s)
 
-    def cosine(u: mp.mpf) -> mp.mpf:
+    def cosine(u: Real) -> Real:
         return mp.cos(mp.pi / 2 * (u + s) / (1 + s)) if u != 1 else mp.mpf(0)
 
     alpha = cosine(t) / cosine(mp.mpf(0))
     return alpha, mp.sqrt(1 - alpha**2)
 
 
-def _ve(p: VE, t: mp.mpf) -> Pair:
+def _ve(p: VE, t: Real) -> Pair:
     low, high = mp.mpf(p.sigma_min), mp.mpf(p.sigma_max)
     return mp.mpf(1), low * (high / low) ** t
 
 
-def _trigonometric(_p: Trigonometric, t: mp.mpf) -> Pair:
+def _trigonometric(_p: Trigonometric, t: Real) -> Pair:
     if t == 1:
         return mp.mpf(0), mp.mpf(1)
     return mp.cos(mp.pi / 2 * t), mp.sin(mp.pi / 2 * t)
 
 
-def _discrete(p: DiscreteVP, t: mp.mpf) -> Pair:
+def _discrete(p: DiscreteVP, t: Real) -> Pair:
     """Log alpha piecewise linear; alpha itself linear on a last piece that ends in 0."""
     n = p.levels
     values = [mp.mpf(0), *(mp.mpf(v) for v in p.log_alphas)]
@@ -88,12 +92,12 @@ _FORMULAS: dict[type[Process], Callable[..., Pair]] = {
 }
 
 
-def truth(process: Process, t: float | mp.mpf) -> Pair:
+def truth(process: Process, t: float | Real) -> Pair:
     """``(alpha, sigma)`` of a process at a time."""
     return _FORMULAS[type(process)](process, mp.mpf(t))
 
 
-def true_lam(process: Process, t: float | mp.mpf) -> mp.mpf:
+def true_lam(process: Process, t: float | Real) -> Real:
     """``log(alpha/sigma)``, infinite at an end where one of them vanishes."""
     alpha, sigma = truth(process, t)
     if sigma == 0:

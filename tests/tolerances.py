@@ -7,6 +7,8 @@ tens of steps. Equalities between tables of coefficients are held to `EXACT` ins
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 
 EXACT = 1e-12  # equalities of algebra, between float64 numbers computed in two ways
@@ -19,7 +21,7 @@ _TABLE = {
 }
 
 
-def tolerance(dtype: torch.dtype) -> dict[str, float]:
+def tolerance(dtype: torch.dtype) -> dict[str, Any]:
     """Relative and absolute tolerance, as keywords of `torch.testing.assert_close`."""
     rtol, atol = _TABLE[dtype]
     return {"rtol": rtol, "atol": atol}

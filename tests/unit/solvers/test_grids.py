@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from itertools import pairwise
+from typing import Any, cast
 
 import numpy as np
 import pytest
@@ -157,7 +158,7 @@ def test_the_three_ways_to_list_nodes_agree():
     np.testing.assert_allclose(lams(by_sigma), lams(grid), rtol=1e-13, atol=1e-13)
     assert grid_from_lams(VP, lams(grid)) == grid
     assert grid_from_sigmas(VP, [2.0, 1.0, 0.0])[-1] is DATA
-    assert grid_from_lams(VP, np.array([-1.0, 0.5]))[0].lam == -1.0
+    assert grid_from_lams(VP, cast(Any, np.array([-1.0, 0.5])))[0].lam == -1.0
 
 
 def test_parts_share_their_joint():
@@ -176,7 +177,7 @@ def test_a_number_of_steps_that_is_none_is_refused(steps):
 
 
 def test_one_step_is_a_grid_and_numpy_integers_count():
-    for steps in (1, np.int64(1)):
+    for steps in (1, cast(int, np.int64(1))):
         grid = uniform_lam(VP, -4.0, 3.0).grid(steps)
         assert (len(grid), len(grid.nodes)) == (1, 2)
     assert [len(uniform_lam(VP, -4.0, 3.0).grid(n, to_zero=True)) for n in (1, 2)] == [2, 3]

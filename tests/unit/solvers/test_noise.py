@@ -287,7 +287,7 @@ def test_increments_and_areas_have_their_exact_covariance(clock: str):
     """Var W = m, Var H = m/12, uncorrelated in a cell and between cells; and with a part of W."""
     edges = EDGES[clock]
     path = GridPath(edges, seed=0)
-    path._fine = Impulses(16)  # the linear map itself, in place of one draw of it
+    vars(path)["_fine"] = Impulses(16)  # the linear map itself, in place of one draw of it
     like = torch.empty(1, 16, dtype=torch.float64)
 
     def both(i: int, j: int) -> tuple[torch.Tensor, torch.Tensor, float]:
@@ -314,7 +314,7 @@ def test_increments_and_areas_have_their_exact_covariance(clock: str):
 def test_an_area_without_the_cross_term_would_be_seen():
     """The covariance test has teeth: the naive average of areas has a quarter of the variance."""
     path = GridPath([0.0, 1.0, 2.0], seed=0)
-    path._fine = Impulses(4)
+    vars(path)["_fine"] = Impulses(4)
     like = torch.empty(1, 4, dtype=torch.float64)
     _, h1, m1 = path.increment(Noise("lam", 0.0, 1.0, "H"), like)
     _, h2, m2 = path.increment(Noise("lam", 1.0, 2.0, "H"), like)

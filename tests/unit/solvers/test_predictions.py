@@ -166,7 +166,7 @@ def test_there_and_back_at_any_level(
     alpha, sigma = math.exp(log_alpha), math.exp(log_sigma)
     node = Node(0.5, log_alpha - log_sigma, alpha, sigma, log_alpha, log_sigma)
     a, b = conversion(*pair, node, s_data)
-    back_a, back_b = conversion(*pair[::-1], node, s_data)
+    back_a, back_b = conversion(pair[1], pair[0], node, s_data)
     assert b * back_b == pytest.approx(1.0, abs=EXACT)
     assert abs(back_a + back_b * a) <= EXACT * max(1.0, abs(back_a))
 

@@ -6,6 +6,7 @@ import itertools
 import math
 import threading
 import weakref
+from typing import Any, cast
 
 import numpy as np
 import pytest
@@ -13,10 +14,16 @@ import torch
 from hypothesis import assume, given
 from plans import PROCESS, euler, grid, random_plans, two_step
 from tolerances import EXACT, tolerance
+from torch import Tensor
 from torch._subclasses import FakeTensorMode
 
 from fokker.solvers import scratch
-from fokker.solvers.errors import FokkerError, InvalidPlanError, PredictionError
+from fokker.solvers.errors import (
+    FokkerError,
+    InvalidPlanError,
+    NonFiniteError,
+    PredictionError,
+)
 from fokker.solvers.events import Event
 from fokker.solvers.executor import Executor
 from fokker.solvers.model import as_prediction
@@ -238,7 +245,7 @@ def test_what_a_callback_keeps_is_its_own():
         kept.append(event)
         if event.step > 2:
             event.x.zero_()
-            event.data.zero_()
+            cast(Tensor, event.data).zero_()
 
     got = run(euler(grid(6)), model, start(), callback=callback, save_at=[2])
     assert torch.equal(kept[1].x, got.saved[2])
@@ -415,7 +422,8 @@ def most_held(plan: Plan) -> int:
         return method
 
     class Watched(Executor):
-        after, forget = watched(Executor.after), watched(Executor.forget)
+        after: Any = watched(Executor.after)
+        forget: Any = watched(Executor.forget)
 
     executor = executor_of(plan, start(), kind=Watched)
     with torch.no_grad():
@@ -497,7 +505,7 @@ def test_flags_of_a_device_name_step_time_and_samples():
         executor({"x": start()})
     with pytest.raises(FokkerError, match=r"not finite in step 3 .* samples 1, 3") as caught:
         executor.check_flags()
-    assert caught.value.t == grid(4)[2].t
+    assert cast(NonFiniteError, caught.value).t == grid(4)[2].t
 
 
 def test_what_an_earlier_run_left_in_memory_does_not_matter():

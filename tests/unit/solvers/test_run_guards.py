@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import weakref
 from collections.abc import Callable
+from typing import cast
 
 import numpy as np
 import pytest
@@ -397,7 +398,7 @@ def test_a_plan_that_draws_needs_a_source():
 
 
 def test_seeds_may_be_numpy_integers():
-    a, b = (run(noisy(), safe, start(), noise=seed).x for seed in (3, np.int64(3)))
+    a, b = (run(noisy(), safe, start(), noise=seed).x for seed in (3, cast(int, np.int64(3))))
     assert torch.equal(a, b)
 
 
