@@ -292,7 +292,7 @@ def both_ways(_process, grid):
     x, past = tape.input("x", grid[0]), None
     for s, t in grid.steps():
         h = t.lam - s.lam
-        delta = h
+        delta = math.sqrt(h)
         looks = [tape.eval(tape.lin((x, 1 + sign * delta)), s, "data") for sign in (1, -1)]
         d = tape.lin(*((look, 0.5) for look in looks))
         weight = -t.alpha * math.expm1(-h)

@@ -21,6 +21,7 @@ import torch
 from torch import Tensor
 
 from . import scratch
+from .answers import Answers
 from .checks import bad_samples, check_like, named_samples, shown
 from .errors import InvalidPlanError, NonFiniteError, ShapeError
 from .events import Cancelled, Event
@@ -29,18 +30,6 @@ from .model import Model
 from .noise import CellNoise, NoiseSource
 from .plan import Eval, Lin, Noise, Plan, Weight, combine, interpret
 from .process import Node
-
-
-class _Answer:
-    """A live output of the model that is not ours, and how it looked when it was new."""
-
-    __slots__ = ("storage", "tensor", "total", "version")
-
-    def __init__(self, tensor: Tensor, storage: int, total: float | None) -> None:
-        self.tensor, self.storage = tensor, storage
-        # tensors made in inference mode do not count their changes
-        self.version = None if tensor.is_inference() else tensor._version
-        self.total = total  # sum of the entries, for the first output of a run
 
 
 class Executor:
@@ -70,10 +59,11 @@ class Executor:
         self.saved: dict[int, Tensor] = {0: x.clone()} if 0 in save_at else {}
         self.pool: list[Tensor] = []
         self.buffers = 0  # taken so far
-        self.answers: dict[int, _Answer] = {}
-        self.asked = False  # whether the model was
+        self.answers = Answers(self.host)
         self.last: tuple | None = None  # newest evaluation, kept for the callback only
         self.flags: list[tuple[int, Tensor]] = []
+        self.unseen: int | None = None  # an arrival that was not looked at
+        self.watchful = bool(grad or not self.host or callback or save_at)  # look at all of them
         ids = getattr(self.noise, "sample_ids", None)
         self.sample_ids = list(ids) if ids is not None else list(range(x.shape[0]))
 
@@ -123,47 +113,12 @@ class Executor:
         if out.requires_grad and not self.grad:
             out = out.detach()
         if out.dtype == self.dtype:
-            self._watch_memory(row, op, out)
+            self.answers.keep(row, op.node.t, out)
         else:
             out = out.to(self.dtype)
         if self.callback is not None:
             self.last = (op, x.clone(), out)
         return out
-
-    def _watch_memory(self, row: int, op: Eval, out: Tensor) -> None:
-        """Remember whose memory an output is in, and see that no older one was overwritten.
-
-        An output in the memory of a state, because the model returned its input, is no danger: a
-        buffer that is still held by anybody is not used again.
-        """
-        storage = out.untyped_storage().data_ptr()
-        for old in self.answers.values():
-            version = old.version
-            if version is not None and old.tensor._version != version:
-                self._complain_of_overwriting(op)
-            if old.storage == storage and storage:  # fake tensors are at 0
-                self._check_overwritten(op, old)
-        total = None
-        if not self.asked:
-            self.asked = True
-            total = float(out.detach().sum()) if self.host else None
-        self.answers[row] = _Answer(out, storage, total)
-
-    def _check_overwritten(self, op: Eval, old: _Answer) -> None:
-        """See that what an older output held is still there, now that the model was back at it."""
-        if not self.host:  # a replayed graph overwrites without a trace
-            self._complain_of_overwriting(op)
-        if old.total is not None:  # memory written past torch counts no versions
-            now = float(old.tensor.detach().sum())
-            if math.isfinite(now) and now != old.total:
-                self._complain_of_overwriting(op)
-
-    def _complain_of_overwriting(self, op: Eval) -> NoReturn:
-        msg = (
-            f"at t = {op.node.t} the model wrote into an output that it had returned before; "
-            "return a new tensor"
-        )
-        raise ShapeError(msg)
 
     def add(self, row: int, weights: tuple[Weight, ...], vectors: tuple[Tensor, ...]) -> Tensor:
         """One linear row, in a buffer of the pool."""
@@ -178,7 +133,11 @@ class Executor:
             if sums is None:
                 self._add_in_place(weights, vectors, out)
         if row in self.plan.arrivals:
-            self._watch(row, vectors, out, sums)
+            if self.watchful or sums is not None or row in self.plan.looks:
+                self._watch(row, vectors, out, sums)
+                self.unseen = None
+            else:
+                self.unseen = row
         return out
 
     def _add_in_place(
@@ -216,7 +175,7 @@ class Executor:
             if not self.grad and (row not in self.plan.shown or _owners(vector) <= _ALONE):
                 self.pool.append(vector)
         else:
-            self.answers.pop(row, None)
+            self.answers.drop(row)
 
     # -- helpers -------------------------------------------------------------------------------
 
@@ -243,7 +202,7 @@ class Executor:
     def _watch(
         self, row: int, vectors: tuple[Tensor, ...], out: Tensor, sums: Tensor | None
     ) -> None:
-        """See that a new model output left the state finite: one sum, which NaN and inf spoil."""
+        """See that new model outputs left the state finite: one sum, which NaN and inf spoil."""
         if sums is None:
             plain = out.detach() if self.grad else out
             sums = plain.sum() if self.host else plain.flatten(1).sum(1)
@@ -252,13 +211,20 @@ class Executor:
             return
         if math.isfinite(float(sums)):
             return
-        if not bool((bad := bad_samples(out)).any()):
-            return  # finite values whose sum overflows
-        for j, vector in zip(self.plan.columns[row][0], vectors, strict=True):
+        bad = bad_samples(out)
+        if bool(bad.any()):  # else finite values whose sum overflows
+            self._blame(row, dict(zip(self.plan.columns[row][0], vectors, strict=True)), bad)
+
+    def _blame(self, row: int, here: dict[int, Tensor], bad: Tensor) -> NoReturn:
+        """Find what was the first not to be finite: of the arrival not looked at, then of this."""
+        if self.unseen is not None and bool((spoilt := bad_samples(here[self.unseen])).any()):
+            row, bad = self.unseen, spoilt
+        for j in sorted(self.plan.columns[row][0]):
             op = self.plan.ops[j]
-            if isinstance(op, Eval) and bool((guilty := bad_samples(vector)).any()):
-                self._complain(j, op.node, guilty, "the model's output")
-        self._complain(row, self._newest(row), bad, "the state")
+            if isinstance(op, Eval) and j in here and bool((own := bad_samples(here[j])).any()):
+                self._complain(j, op.node, own, "the model's output")
+        known = self.unseen != row
+        self._complain(row, self._newest(row), bad, "the state" if known else "the model's output")
 
     def check_flags(self) -> None:
         """Read the sums of a device run, once."""
@@ -275,7 +241,7 @@ class Executor:
         read = [self.plan.ops[j] for j in sorted(self.plan.columns[row][0])]
         return [op.node for op in read if isinstance(op, Eval)][-1]
 
-    def _complain(self, row: int, node: Node, bad: Tensor, what: str) -> None:
+    def _complain(self, row: int, node: Node, bad: Tensor, what: str) -> NoReturn:
         step = 1 + sum(m.vector < row for m in self.plan.marks)
         ids = named_samples(bad, self.sample_ids)
         msg = f"{what} is not finite in step {step} at t = {node.t}, samples {shown(ids)}"

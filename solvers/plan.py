@@ -191,16 +191,15 @@ class Plan:
 
     @cached_property
     def looks(self) -> frozenset[int]:
-        """The arrivals at which to look for what is not finite, so that none is missed or mixed up.
+        """The arrivals at which to look for what is not finite: none is missed or mixed up.
 
         What spoils one arrival spoils the next if that reads it, and there it can still be told
         where the trouble began: one look serves two such rows.
         """
-        rows = sorted(self.arrivals)
-        looks = set(rows)
-        for row, following in pairwise(rows):
-            served = row in self.columns[following][0]
-            if served and not any(r in self.columns[row][0] for r in rows if r not in looks):
+        looks, skipped = set(self.arrivals), False
+        for row, following in pairwise(sorted(self.arrivals)):
+            skipped = not skipped and row in self.columns[following][0]
+            if skipped:
                 looks.remove(row)
         return frozenset(looks)
 

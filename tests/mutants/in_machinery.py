@@ -73,8 +73,8 @@ RUNS = [
         "weights rounded on the way to the device", (SCHEDULE,),
     ),
     Mutant(
-        "solvers/executor.py", "if not self.grad and (row not in self.shown or",
-        "if not self.grad and (row in self.shown or", "model's output aliases a buffer in use",
+        "solvers/executor.py", "_owners(vector) <= _ALONE",
+        "_owners(vector) > 0", "model's output aliases a buffer in use",
         (BATCHES,),
     ),
     Mutant(

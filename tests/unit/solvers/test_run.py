@@ -405,30 +405,37 @@ def executor_of(plan: Plan, x: torch.Tensor, f=model, kind=Executor, **options) 
 
 def most_held(plan: Plan) -> int:
     """Largest number of states that a run holds: its buffers, in use or spare, and all others."""
-    alive: dict[int, int] = {}
-    most = 0
+    alive, most = set(plan.inputs.values()), 0
 
-    def watched(old):
+    def born(old):
         def method(self, row, *rest):
+            nonlocal most
             out = old(self, row, *rest)
-            if old.__name__ == "forget":
-                del alive[row]
-            else:
-                alive[row] = 1
-                nonlocal most
-                most = max(most, len(alive) + len(self.pool))
+            alive.add(row)
+            most = max(most, len(alive) + len(self.pool))
             return out
 
         return method
 
     class Watched(Executor):
-        after: Any = watched(Executor.after)
-        forget: Any = watched(Executor.forget)
+        add: Any = born(Executor.add)
+        evaluate: Any = born(Executor.evaluate)
+        draw: Any = born(Executor.draw)
+
+        def forget(self, row, vector):
+            alive.remove(row)
+            super().forget(row, vector)
 
     executor = executor_of(plan, start(), kind=Watched)
     with torch.no_grad():
         executor({"x": start()})
     return most
+
+
+def as_on_a_device(executor: Executor) -> Executor:
+    """The same executor, doing on the host what it does on a device."""
+    executor.host, executor.watchful, executor.answers.host = False, True, False
+    return executor
 
 
 def test_a_run_holds_no_more_states_than_are_alive_at_once():
@@ -475,7 +482,7 @@ def test_a_run_on_fake_tensors_leaves_nothing_behind():
         with FakeTensorMode(), torch.no_grad():
             x = torch.empty(4, 2, 3, dtype=double, device=device)
             executor = executor_of(euler(grid(6)), x, lambda v, t: v * t, noise=None)
-            executor.host = False
+            as_on_a_device(executor)
             assert type(executor({"x": x})["x"]) is not torch.Tensor
     assert type(run(euler(grid(6)), model, start()).x) is torch.Tensor
 
@@ -499,8 +506,7 @@ def test_flags_of_a_device_name_step_time_and_samples():
             out[[1, 3]] = math.nan
         return out
 
-    executor = executor_of(plan, start(), failing)
-    executor.host = False
+    executor = as_on_a_device(executor_of(plan, start(), failing))
     with torch.no_grad():
         executor({"x": start()})
     with pytest.raises(FokkerError, match=r"not finite in step 3 .* samples 1, 3") as caught:
