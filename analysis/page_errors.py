@@ -115,6 +115,12 @@ def _error_table(entries: Sequence[Entry], place: Place) -> str:
         e["name"]: {r["nfe"]: finite(r.get("value")) for r in _here(e, "errors", place)}
         for e in entries
     }
+    medians = {
+        (e["name"], r["nfe"]): r["median"]
+        for e in entries
+        for r in _here(e, "errors", place)
+        if finite(r.get("median")) is not None
+    }
     budgets = sorted({n for row in values.values() for n in row})
     best = {n: _smallest([v.get(n) for v in values.values()]) for n in budgets}
     rows = []
@@ -124,10 +130,16 @@ def _error_table(entries: Sequence[Entry], place: Place) -> str:
             value = row.get(n)
             shown = "diverged" if n in row and value is None else sci(value)
             mark = value is not None and value == best[n]
-            cells.append(number_cell(value, f"<b>{esc(shown)}</b> *" if mark else esc(shown)))
+            text = f"<b>{esc(shown)}</b> *" if mark else esc(shown)
+            if (name, n) in medians:
+                middle = esc(sci(medians[name, n]))
+                text = f'<span class="seen">{text}<small>{middle}</small></span>'
+            cells.append(number_cell(value, text))
         rows.append(cells)
     words = MEASURE_WORDS.get(place[3], place[3])
     caption = f"{words} on {place[0]} by model evaluations; * smallest"
+    if medians:
+        caption += "; below it the median: one start in a wrong mode rules the mean square"
     return table_html(["Sampler", *(f"{n:g} NFE" for n in budgets)], rows, caption=caption)
 
 
