@@ -30,6 +30,7 @@ from .model import Model
 from .noise import CellNoise, NoiseSource
 from .plan import Eval, Lin, Noise, Plan, Weight, combine, interpret
 from .process import Node
+from .upload import upload
 
 
 class Executor:
@@ -103,7 +104,11 @@ class Executor:
         counting = self.counting
         before = x._version if counting else None
         # an alias, so that whatever the model keeps of it shows in the use count of its storage
-        out = self.model(x if self.grad else x.detach(), op.node.t)
+        try:
+            out = self.model(x if self.grad else x.detach(), op.node.t)
+        except Exception:
+            self._explain(x)
+            raise
         if counting and x._version != before:
             msg = f"the model changed its input in place at t = {op.node.t}; leave x as it is"
             raise ShapeError(msg)
@@ -189,8 +194,10 @@ class Executor:
     def _array(self, w: Weight) -> Tensor:
         """A weight per coordinate or sample, as a tensor beside the state."""
         like = self.like
-        out = w if isinstance(w, Tensor) else torch.tensor(w)
-        out = out.to(dtype=like.dtype, device=like.device)
+        if isinstance(w, Tensor):  # a learned one: stay with its gradients
+            out = w.to(dtype=like.dtype, device=like.device)
+        else:
+            out = upload(torch.tensor(w), like.device, like.dtype)
         fits = out.ndim <= like.ndim and all(
             a in (1, b) for a, b in zip(reversed(out.shape), reversed(like.shape), strict=False)
         )
@@ -225,6 +232,11 @@ class Executor:
                 self._complain(j, op.node, own, "the model's output")
         known = self.unseen != row
         self._complain(row, self._newest(row), bad, "the state" if known else "the model's output")
+
+    def _explain(self, x: Tensor) -> None:
+        """Say why, if the model choked on a state that an arrival not looked at had spoilt."""
+        if self.unseen is not None and bool((bad := bad_samples(x)).any()):
+            self._complain(self.unseen, self._newest(self.unseen), bad, "the model's output")
 
     def check_flags(self) -> None:
         """Read the sums of a device run, once."""

@@ -10,6 +10,8 @@ import torch
 from torch import Tensor
 from torch._subclasses import FakeTensorMode
 
+from .upload import upload
+
 Kernel = Callable[[list[Tensor]], tuple[Tensor]]
 """``kernel([weights, out, *vectors]) -> (sums,)``; fills out."""
 
@@ -51,7 +53,7 @@ class FusedSum:
 
 @lru_cache(maxsize=4096)
 def _uploaded(weights: tuple[float, ...], dtype: torch.dtype, device: torch.device) -> Tensor:
-    return torch.tensor(weights, dtype=dtype, device=device)
+    return upload(torch.tensor(weights, dtype=dtype), device, dtype)
 
 
 @lru_cache(maxsize=256)

@@ -23,6 +23,7 @@ from torch import Tensor
 from .errors import InvalidGridError, ShapeError
 from .normals import normal_field
 from .plan import Noise, clock_measure
+from .upload import upload
 
 
 class NoiseSource(Protocol):
@@ -62,7 +63,7 @@ class CellNoise:
         ends = struct.pack("<dd", cell.a + 0.0, cell.b + 0.0)  # -0.0 and 0.0 are one level
         key = f"{self.seed}|{cell.clock}|{cell.kind}|".encode() + ends
         field = torch.from_numpy(normal_field(key, ids, math.prod(like.shape[1:])))
-        return field.reshape(like.shape).to(device=like.device, dtype=like.dtype)
+        return upload(field.reshape(like.shape), like.device, like.dtype)
 
 
 class GridPath:

@@ -91,7 +91,8 @@ def run(
         that changes its input or an earlier output in place.
     NonFiniteError
         If the start, an input or a model output is not finite, or the state overflows; it carries
-        step, time and sample ids. On a device it is raised at the end of the run.
+        step, time and sample ids. Where nobody looks on, one look may serve two evaluations; on
+        a device all of them are read at the end of the run.
     InvalidPlanError
         If inputs, noise or steps are asked for that do not exist.
     """

@@ -461,6 +461,33 @@ def test_an_output_that_is_not_finite_is_reported_with_step_time_and_samples(
 
 
 @on_plans
+@pytest.mark.parametrize("bad_call", [1, 2, 3, 4])
+def test_a_model_that_chokes_on_its_own_nan_is_named_for_the_nan(plan: Plan, bad_call: int):
+    times: list[float] = []
+
+    def delicate(x, t):
+        if not x.isfinite().all():
+            msg = "cannot work with this"
+            raise ValueError(msg)
+        times.append(t)
+        return safe(x, t) * (math.nan if len(times) == bad_call else 1.0)
+
+    with pytest.raises(NonFiniteError, match="the model's output") as caught:
+        run(plan, delicate, start())
+    assert caught.value.t == times[bad_call - 1]
+    assert len(times) == bad_call
+
+
+def test_an_error_of_the_model_is_its_own():
+    def failing(x, t):
+        msg = "no"
+        raise ZeroDivisionError(msg)
+
+    with pytest.raises(ZeroDivisionError, match="no"):
+        run(PLANS["ddim"], failing, start())
+
+
+@on_plans
 @pytest.mark.parametrize("bad_call", [2, 3])
 def test_whoever_looks_on_sees_no_state_that_is_not_finite(plan: Plan, bad_call: int):
     calls = 0
