@@ -57,6 +57,16 @@ def two_step(
     return tape.plan(**{"x": x, "m-1": old})
 
 
+def noisy(steps: int = 5) -> Plan:
+    """Two terms and a noise a row."""
+    tape, nodes = Tape(), grid(steps)
+    x = tape.input("x", nodes[0])
+    for s, t in nodes.steps():
+        m, xi = tape.eval(x, s), tape.noise("lam", s.lam, t.lam)
+        x = tape.mark(tape.lin((x, 0.7), (m, 0.4), (xi, 0.2)), t)
+    return tape.plan(x=x)
+
+
 def _nodes() -> st.SearchStrategy[Node]:
     return st.floats(-5.0, 9.0).map(PROCESS.node_at_lam) | st.just(DATA)
 

@@ -42,6 +42,11 @@ ROWS = [
         "noise added, nothing of the state taken away", (f"{KEEPS}[vp-sde_dpmpp_1]",),
     ),
     Mutant(
+        "solvers/rows.py", "return [(node.lam - s.lam) / (t.lam - s.lam) for _, node in outputs]",
+        "return [(node.t - s.t) / (t.t - s.t) for _, node in outputs]",
+        "t for lam in a step ratio", (MULTISTEP,),
+    ),
+    Mutant(
         "solvers/rows.py", "return _slope_weights(tau, z, phi(1, z) / 2)",
         "return _slope_weights(tau, z, phi(1, z))", "missing factor 2", (MULTISTEP,),
     ),

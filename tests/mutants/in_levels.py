@@ -61,6 +61,11 @@ MUTANTS = [
         "repeated node and NaN accepted", (f"{LAWS}test_ends.py",),
     ),
     Mutant(
+        "solvers/grids.py", "return itertools.pairwise(self.nodes)",
+        "return itertools.pairwise(self.nodes[:-1])", "last step dropped",
+        (f"{LAWS}test_counting.py",),
+    ),
+    Mutant(
         "solvers/quadrature.py", "value = (value - 1.0 / math.factorial(j)) / z",
         "value = (value - 1.0 / j) / z", "j for j! in a recursion", (QUADRATURE,),
     ),

@@ -25,7 +25,8 @@ from pathlib import Path
 
 TESTS = Path(__file__).resolve().parents[1]
 ROOT = TESTS.parent
-sys.path[0] = str(TESTS)  # not this folder: its mutants.py is mutants.mutants
+if __name__ == "__main__":
+    sys.path[0] = str(TESTS)  # not this folder: its mutants.py is mutants.mutants
 
 from mutants.mutant import Mutant  # noqa: E402
 from mutants.mutants import MUTANTS  # noqa: E402

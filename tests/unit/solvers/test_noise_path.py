@@ -10,20 +10,7 @@ import torch
 
 from fokker.solvers.errors import InvalidGridError, InvalidPlanError
 from fokker.solvers.noise import CellNoise, GridPath
-from fokker.solvers.normals import LARGE
 from fokker.solvers.plan import Noise, clock_measure
-
-CELL = Noise("lam", -1.0, 0.5)
-SIZES = [(1,), (3,), (5, 51), (16, 16), (3, 20, 20)]  # below, just below, at and above LARGE
-SIGMAS, KOLMOGOROV = 4.9, 2.7
-
-on_sizes = pytest.mark.parametrize("size", SIZES, ids=str)
-
-
-def test_the_sizes_stand_on_both_sides_of_the_border():
-    assert {math.prod(s) < LARGE for s in SIZES} == {True, False}
-    assert {math.prod(s) for s in SIZES} >= {LARGE - 1, LARGE}
-
 
 LIKE = torch.empty(3, 2, dtype=torch.float64)
 EDGES = {

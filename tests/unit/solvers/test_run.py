@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 from hypothesis import assume, given
-from plans import euler, grid, random_plans, two_step
+from plans import euler, grid, noisy, random_plans, two_step
 from tolerances import EXACT, tolerance
 
 from fokker.solvers.errors import (
@@ -28,16 +28,6 @@ def model(x: torch.Tensor, t: float) -> torch.Tensor:
 
 def start(batch: int = 4, dtype: torch.dtype = double) -> torch.Tensor:
     return torch.linspace(-2, 2, batch * 6, dtype=double).reshape(batch, 2, 3).to(dtype)
-
-
-def noisy(steps: int = 5) -> Plan:
-    """Two terms and a noise a row."""
-    tape, nodes = Tape(), grid(steps)
-    x = tape.input("x", nodes[0])
-    for s, t in nodes.steps():
-        m, xi = tape.eval(x, s), tape.noise("lam", s.lam, t.lam)
-        x = tape.mark(tape.lin((x, 0.7), (m, 0.4), (xi, 0.2)), t)
-    return tape.plan(x=x)
 
 
 @given(random_plans())

@@ -16,7 +16,7 @@ from fokker.solvers.errors import (
 )
 from fokker.solvers.events import Event
 from fokker.solvers.model import as_prediction
-from fokker.solvers.plan import Plan, Tape
+from fokker.solvers.plan import Tape
 from fokker.solvers.run import run
 from fokker.solvers.schedules import RectifiedFlow
 
@@ -30,16 +30,6 @@ def model(x: torch.Tensor, t: float) -> torch.Tensor:
 
 def start(batch: int = 4, dtype: torch.dtype = double) -> torch.Tensor:
     return torch.linspace(-2, 2, batch * 6, dtype=double).reshape(batch, 2, 3).to(dtype)
-
-
-def noisy(steps: int = 5) -> Plan:
-    """Two terms and a noise a row."""
-    tape, nodes = Tape(), grid(steps)
-    x = tape.input("x", nodes[0])
-    for s, t in nodes.steps():
-        m, xi = tape.eval(x, s), tape.noise("lam", s.lam, t.lam)
-        x = tape.mark(tape.lin((x, 0.7), (m, 0.4), (xi, 0.2)), t)
-    return tape.plan(x=x)
 
 
 def test_a_callback_sees_step_time_state_and_data_prediction():

@@ -6,10 +6,10 @@ import math
 
 import pytest
 import torch
-from plans import euler, grid, two_step
+from plans import euler, grid, noisy, two_step
 from tolerances import EXACT
 
-from fokker.solvers.plan import Plan, Tape
+from fokker.solvers.plan import Tape
 from fokker.solvers.run import run
 
 double = torch.float64
@@ -22,16 +22,6 @@ def model(x: torch.Tensor, t: float) -> torch.Tensor:
 
 def start(batch: int = 4, dtype: torch.dtype = double) -> torch.Tensor:
     return torch.linspace(-2, 2, batch * 6, dtype=double).reshape(batch, 2, 3).to(dtype)
-
-
-def noisy(steps: int = 5) -> Plan:
-    """Two terms and a noise a row."""
-    tape, nodes = Tape(), grid(steps)
-    x = tape.input("x", nodes[0])
-    for s, t in nodes.steps():
-        m, xi = tape.eval(x, s), tape.noise("lam", s.lam, t.lam)
-        x = tape.mark(tape.lin((x, 0.7), (m, 0.4), (xi, 0.2)), t)
-    return tape.plan(x=x)
 
 
 def test_by_default_no_gradient_is_recorded():

@@ -10,7 +10,7 @@ from typing import Any, cast
 
 import pytest
 import torch
-from plans import PROCESS, euler, grid, two_step
+from plans import PROCESS, euler, grid, noisy, two_step
 from torch._subclasses import FakeTensorMode
 
 from fokker.solvers import scratch
@@ -19,7 +19,7 @@ from fokker.solvers.errors import (
     NonFiniteError,
 )
 from fokker.solvers.executor import Executor
-from fokker.solvers.plan import Plan, Tape
+from fokker.solvers.plan import Plan
 from fokker.solvers.registry import get, samplers
 from fokker.solvers.run import run
 
@@ -33,16 +33,6 @@ def model(x: torch.Tensor, t: float) -> torch.Tensor:
 
 def start(batch: int = 4, dtype: torch.dtype = double) -> torch.Tensor:
     return torch.linspace(-2, 2, batch * 6, dtype=double).reshape(batch, 2, 3).to(dtype)
-
-
-def noisy(steps: int = 5) -> Plan:
-    """Two terms and a noise a row."""
-    tape, nodes = Tape(), grid(steps)
-    x = tape.input("x", nodes[0])
-    for s, t in nodes.steps():
-        m, xi = tape.eval(x, s), tape.noise("lam", s.lam, t.lam)
-        x = tape.mark(tape.lin((x, 0.7), (m, 0.4), (xi, 0.2)), t)
-    return tape.plan(x=x)
 
 
 def executor_of(plan: Plan, x: torch.Tensor, f=model, kind=Executor, **options) -> Executor:

@@ -1,0 +1,1 @@
+"""Laws: statements about every registered sampler."""

@@ -1,0 +1,1 @@
+"""Planted mistakes, and the run that counts how many the tests notice."""
