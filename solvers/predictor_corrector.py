@@ -36,6 +36,7 @@ def unipc(
     order: int,
     rule: str = "B2",
     correct_last: bool = False,
+    resume: bool = False,
     history: Sequence[Node] = (),
 ) -> Plan:
     """UniPC-p on the data prediction, in lam.
@@ -50,6 +51,9 @@ def unipc(
         Correct the last step too, for one more evaluation. The published sampler does not; the one
         uncorrected step has local error O(h^{p+1}) and costs no order. With it the plan gives out
         ``m0``, so that another plan may take over in PEC mode.
+    resume : bool
+        Take the model output at the first node as the input ``m0`` instead of asking for it: the
+        second half of a plan cut in two, whose first half was built with ``correct_last``.
     history : sequence of Node
         Nodes of exact history, newest first.
     """
@@ -61,7 +65,8 @@ def unipc(
     tape = Tape()
     x = tape.input("x", grid[0])
     earlier = given_history(tape, history[: order - 1], "data")
-    past: list[Output] = [(tape.eval(x, grid[0], "data"), grid[0]), *earlier]
+    first = tape.input("m0", grid[0], "data") if resume else tape.eval(x, grid[0], "data")
+    past: list[Output] = [(first, grid[0]), *earlier]
     for i, (s, t) in enumerate(grid.steps()):
         predicted = row(tape, s, t, x, past[:order])
         last = i == len(grid) - 1 and not correct_last
@@ -90,12 +95,8 @@ def _declare(order: int, rule: str, suffix: str) -> None:
         note=f"UniPC-{order} ({rule}): predictor {order}, corrector {order + 1}, "
         "started by its lower orders.",
     )
-    def build(
-        process: Process, grid: Grid, *, history: Sequence[Node] = (), correct_last: bool = False
-    ) -> Plan:
-        return unipc(
-            process, grid, order=order, rule=rule, history=history, correct_last=correct_last
-        )
+    def build(process: Process, grid: Grid, *, history: Sequence[Node] = (), **ends: bool) -> Plan:
+        return unipc(process, grid, order=order, rule=rule, history=history, **ends)
 
 
 for _k in (1, 2, 3):
