@@ -26,8 +26,8 @@ from ..solvers.files import write_text_atomic
 from ..solvers.registry import Sampler, get, is_registered
 from ..toy_models.problems import problem
 from .measure import PROBLEMS, Settings, measure
+from .record import SCHEMA, with_verdict
 
-SCHEMA = 1
 Progress = Callable[[int, int, str], None]
 
 
@@ -86,19 +86,6 @@ def _records(
         own = [*shared, *own]
     for s in own:
         yield measure(s, settings)
-
-
-def _claims_by_verdict(records: Sequence[dict[str, Any]], verdict: str) -> list[dict[str, Any]]:
-    return [
-        {
-            "sampler": record["name"], "claim": row["claim"], "declared": row["declared"],
-            "observed": row["order"], "verdict": row["verdict"],
-            "where": f"{row['problem']}, {row['grid']}" + (", warm" if row["warm"] else ""),
-        }
-        for record in records
-        for row in record["orders"]
-        if row["verdict"] == verdict
-    ]  # fmt: skip
 
 
 def hardware() -> dict[str, Any]:
@@ -181,8 +168,8 @@ def certify(
         "schema": SCHEMA, "created": datetime.now(UTC).isoformat(timespec="seconds"),
         "quick": quick, "seed": 0, "versions": versions(), "hardware": hardware(),
         "problems": described, "samplers": ordered,
-        "unmet": _claims_by_verdict(ordered, "not met"),
-        "not_resolved": _claims_by_verdict(ordered, "not resolved"),
+        "unmet": with_verdict({"samplers": ordered}, "not met"),
+        "not_resolved": with_verdict({"samplers": ordered}, "not resolved"),
         "failures": [
             {"sampler": r["name"], "failure": r["failure"]} for r in ordered if r["failure"]
         ],
