@@ -40,8 +40,8 @@ mutants: $(READY) ## plant mistakes and count how many the tests kill
 	$(BIN)/python tests/mutants/run.py
 
 lint: $(READY) ## check style, format and types
-	$(BIN)/ruff check .
-	$(BIN)/ruff format --check .
+	$(BIN)/ruff check --no-cache .
+	$(BIN)/ruff format --check --no-cache .
 	$(BIN)/pyright
 
 format: $(READY) ## rewrite the files in the house's format

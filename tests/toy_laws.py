@@ -10,7 +10,6 @@ from typing import Any, NamedTuple
 
 import mpmath as mp
 import torch
-from high_precision import MPMixture
 from torch import Tensor
 
 from fokker.toy_models import (
@@ -20,6 +19,7 @@ from fokker.toy_models import (
     LowRankMixture,
     ProductMixture,
 )
+from high_precision import MPMixture
 
 DIM = 3
 

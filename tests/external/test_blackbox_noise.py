@@ -7,6 +7,7 @@ import math
 import numpy as np
 import pytest
 import torch
+
 from external.boxes import (
     DATA,
     MEAN,
@@ -23,7 +24,6 @@ from external.boxes import (
     starts,
     strong_error,
 )
-
 from fokker.analysis.gaussian_path import marginal
 from fokker.solvers.adapters.affine import (
     AffineMap,

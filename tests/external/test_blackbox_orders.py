@@ -7,6 +7,7 @@ from itertools import pairwise
 import numpy as np
 import pytest
 import torch
+
 from external.boxes import (
     FLOW,
     MEAN,
@@ -23,7 +24,6 @@ from external.boxes import (
     starts,
     strong_error,
 )
-
 from fokker.solvers.adapters.affine import affine_map
 from fokker.solvers.adapters.blackbox import run_blackbox
 from fokker.solvers.adapters.tolerance import tolerance_sweep

@@ -7,8 +7,8 @@ import sys
 
 import pytest
 import torch
-from external.boxes import NAMES, SDES, UNIFORM, VP, starts
 
+from external.boxes import NAMES, SDES, UNIFORM, VP, starts
 from fokker.solvers.adapters.blackbox import run_blackbox
 from fokker.solvers.errors import (
     InvalidGridError,

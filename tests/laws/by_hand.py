@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 import pytest
-from laws.zoo import GRIDS, PROCESSES
-from tolerances import EXACT
 
 from fokker.solvers.grids import Grid
 from fokker.solvers.plan import Plan, Tape
 from fokker.solvers.plan_algebra import distance, to_prediction
 from fokker.solvers.process import Node
+from laws.zoo import GRIDS, PROCESSES
+from tolerances import EXACT
 
 Row = Callable[[Sequence[Node], Node], tuple[float, Sequence[float]]]
 """``(nodes of the outputs, newest first, t) -> (weight of x, weights of the outputs)``."""

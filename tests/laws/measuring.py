@@ -7,7 +7,6 @@ from collections.abc import Callable
 from functools import cache
 
 import torch
-from laws.zoo import PROCESSES, grid_map, warm
 
 from fokker.analysis.gaussian_path import eigenbasis
 from fokker.analysis.law import weak_error
@@ -17,6 +16,7 @@ from fokker.analysis.strong import strong_error
 from fokker.solvers.registry import Sampler
 from fokker.toy_models.problems import problem
 from fokker.toy_models.product import ProductMixture
+from laws.zoo import PROCESSES, grid_map, warm
 
 PROCESS = PROCESSES["vp"]
 SPAN = (-1.5, 1.5)

@@ -11,6 +11,12 @@ from itertools import pairwise
 
 import pytest
 import torch
+from torch import Tensor
+
+from fokker.analysis.paired import sample
+from fokker.solvers.noise import CellNoise, GridPath
+from fokker.solvers.plan import Noise, clock_measure
+from fokker.solvers.run import run
 from laws.zoo import (
     ALL,
     PROCESSES,
@@ -21,12 +27,6 @@ from laws.zoo import (
     starts,
     steps_of,
 )
-from torch import Tensor
-
-from fokker.analysis.paired import sample
-from fokker.solvers.noise import CellNoise, GridPath
-from fokker.solvers.plan import Noise, clock_measure
-from fokker.solvers.run import run
 
 SEED = 3
 

@@ -16,6 +16,12 @@ from itertools import pairwise
 
 import numpy as np
 import pytest
+
+from fokker.solvers.errors import InvalidPlanError
+from fokker.solvers.grids import Grid, karras, power_t
+from fokker.solvers.plan import Plan
+from fokker.solvers.process import Node, Process
+from fokker.solvers.registry import Sampler
 from laws.zoo import (
     GRIDS,
     PLANS,
@@ -29,12 +35,6 @@ from laws.zoo import (
     warm,
 )
 from tolerances import EXACT
-
-from fokker.solvers.errors import InvalidPlanError
-from fokker.solvers.grids import Grid, karras, power_t
-from fokker.solvers.plan import Plan
-from fokker.solvers.process import Node, Process
-from fokker.solvers.registry import Sampler
 
 SEMILINEAR = [e for e in PLANS if e.semilinear]
 OTHERS = [e for e in PLANS if not e.semilinear]

@@ -8,6 +8,11 @@ from __future__ import annotations
 import inspect
 
 import pytest
+
+from fokker.solvers.adapters.blackbox import run_blackbox
+from fokker.solvers.errors import InvalidPlanError
+from fokker.solvers.plan import Eval, Input, Lin, Noise
+from fokker.solvers.registry import get, samplers
 from laws.zoo import (
     GRIDS,
     PLANS,
@@ -21,11 +26,6 @@ from laws.zoo import (
     variants,
     warm,
 )
-
-from fokker.solvers.adapters.blackbox import run_blackbox
-from fokker.solvers.errors import InvalidPlanError
-from fokker.solvers.plan import Eval, Input, Lin, Noise
-from fokker.solvers.registry import get, samplers
 
 STEPS = range(1, 13)
 

@@ -8,6 +8,12 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+
+from fokker.solvers.discrete import from_alphas_cumprod
+from fokker.solvers.errors import FokkerError, InvalidGridError
+from fokker.solvers.grids import Grid, grid_from_times
+from fokker.solvers.plan import Eval, Lin, Noise
+from fokker.solvers.run import run
 from laws.zoo import (
     PLANS,
     PROCESSES,
@@ -19,12 +25,6 @@ from laws.zoo import (
     steps_of,
     variants,
 )
-
-from fokker.solvers.discrete import from_alphas_cumprod
-from fokker.solvers.errors import FokkerError, InvalidGridError
-from fokker.solvers.grids import Grid, grid_from_times
-from fokker.solvers.plan import Eval, Lin, Noise
-from fokker.solvers.run import run
 
 TABLE = from_alphas_cumprod(np.cos(np.linspace(0.05, math.pi / 2, 40))[:-1] ** 2)
 ZERO_SNR = from_alphas_cumprod([*np.cos(np.linspace(0.05, math.pi / 2, 40))[:-1] ** 2, 0.0])

@@ -20,6 +20,14 @@ import math
 
 import pytest
 import torch
+
+from fokker.solvers.grids import Grid
+from fokker.solvers.onestep import EULER, one_step, rk_row
+from fokker.solvers.plan import Plan, Tape
+from fokker.solvers.predictor_corrector import unipc
+from fokker.solvers.process import Node, Process
+from fokker.solvers.registry import get
+from fokker.solvers.run import run
 from laws.by_hand import on_grids, on_processes, same
 from laws.zoo import (
     PLANS,
@@ -32,14 +40,6 @@ from laws.zoo import (
     steps_of,
     variants,
 )
-
-from fokker.solvers.grids import Grid
-from fokker.solvers.onestep import EULER, one_step, rk_row
-from fokker.solvers.plan import Plan, Tape
-from fokker.solvers.predictor_corrector import unipc
-from fokker.solvers.process import Node, Process
-from fokker.solvers.registry import get
-from fokker.solvers.run import run
 
 # -- E1: DDIM and its names ---------------------------------------------------------------------
 

@@ -10,8 +10,6 @@ from typing import Any
 
 import numpy as np
 import pytest
-from laws.measuring import FLOOR, shown, strong_at, weak_at
-from laws.zoo import GRIDS
 
 from fokker.analysis.order import refine
 from fokker.solvers.grids import Grid
@@ -21,6 +19,8 @@ from fokker.solvers.process import Node, Process
 from fokker.solvers.quadrature import exp_weights, phi
 from fokker.solvers.registry import Sampler, get
 from fokker.solvers.rows import Output, data_row, midpoint_weights
+from laws.measuring import FLOOR, shown, strong_at, weak_at
+from laws.zoo import GRIDS
 
 
 def _user(build: Callable[..., Plan], **claims: Any) -> Sampler:

@@ -12,20 +12,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from laws.zoo import (
-    ALL,
-    PLANS,
-    PROCESSES,
-    CallOrderNoise,
-    bimodal_model,
-    each,
-    grid_of,
-    starts,
-    steps_of,
-    variants,
-)
 from numpy.typing import ArrayLike
-from tolerances import EXACT
 from torch import Tensor
 
 from fokker.analysis.paired import sample
@@ -38,6 +25,19 @@ from fokker.solvers.plan_algebra import compose, distance, to_prediction
 from fokker.solvers.process import Array, Node, Process
 from fokker.solvers.registry import Sampler
 from fokker.solvers.run import run
+from laws.zoo import (
+    ALL,
+    PLANS,
+    PROCESSES,
+    CallOrderNoise,
+    bimodal_model,
+    each,
+    grid_of,
+    starts,
+    steps_of,
+    variants,
+)
+from tolerances import EXACT
 
 CLOSE: Any = {"rtol": 1e-10, "atol": 1e-10}
 SEED = 3

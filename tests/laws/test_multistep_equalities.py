@@ -11,10 +11,7 @@ from collections.abc import Sequence
 
 import numpy as np
 import pytest
-from laws.by_hand import Row, multistep_by_hand, on_grids, on_processes, same
-from laws.zoo import PROCESSES, grid_map, grid_of
 from scipy.integrate import quad
-from tolerances import EXACT
 
 from fokker.solvers.grids import grid_from_sigmas
 from fokker.solvers.onestep import one_step
@@ -23,6 +20,9 @@ from fokker.solvers.plan_algebra import canonical, distance
 from fokker.solvers.predictor_corrector import unipc
 from fokker.solvers.process import Node
 from fokker.solvers.registry import get
+from laws.by_hand import Row, multistep_by_hand, on_grids, on_processes, same
+from laws.zoo import PROCESSES, grid_map, grid_of
+from tolerances import EXACT
 
 # -- E3 .. E5: multistep in lam -----------------------------------------------------------------
 

@@ -9,14 +9,14 @@ import math
 from collections.abc import Callable
 
 import numpy as np
-from laws.by_hand import on_grids, on_processes, only_x, same
-from laws.zoo import PROCESSES, grid_of
 
 from fokker.solvers.onestep import one_step
 from fokker.solvers.plan import Tape
 from fokker.solvers.plan_algebra import canonical, distance, to_prediction
 from fokker.solvers.process import Node
 from fokker.solvers.registry import get
+from laws.by_hand import on_grids, on_processes, only_x, same
+from laws.zoo import PROCESSES, grid_of
 
 
 def _posterior(s: Node, t: Node) -> tuple[float, float, float]:

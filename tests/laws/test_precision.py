@@ -14,8 +14,6 @@ from __future__ import annotations
 
 import pytest
 import torch
-from laws.zoo import PLANS, PROCESSES, bimodal_model, each, grid_of, starts, steps_of
-from tolerances import tolerance
 from torch import Tensor
 
 from fokker.solvers.grids import Grid
@@ -23,6 +21,8 @@ from fokker.solvers.model import Model
 from fokker.solvers.plan import Plan
 from fokker.solvers.registry import get
 from fokker.solvers.run import run
+from laws.zoo import PLANS, PROCESSES, bimodal_model, each, grid_of, starts, steps_of
+from tolerances import tolerance
 
 SEED = 5
 SPAN = (-3.0, 3.0)

@@ -14,12 +14,12 @@
 from __future__ import annotations
 
 import pytest
-from laws.measuring import FLOOR, PROCESS, SPAN, line, shown, strong_at, weak_at
-from laws.zoo import ALL, GRIDS, PLANS, each, grid_map
 
 from fokker.analysis.order import refine
 from fokker.analysis.path_order import strong_path_order, weak_path_order
 from fokker.solvers.registry import Sampler
+from laws.measuring import FLOOR, PROCESS, SPAN, line, shown, strong_at, weak_at
+from laws.zoo import ALL, GRIDS, PLANS, each, grid_map
 
 ODES = [e for e in ALL if not e.stochastic and e.order is not None]
 SDES = [e for e in PLANS if e.stochastic]

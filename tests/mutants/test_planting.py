@@ -6,6 +6,7 @@ import ast
 from pathlib import Path
 
 import pytest
+
 from mutants.mutant import Mutant
 from mutants.mutants import MUTANTS
 

@@ -6,7 +6,6 @@ import math
 
 import numpy as np
 import pytest
-from hand_made import leapfrog, scale_weights
 
 from fokker.analysis.algebra import constant_residual, expand, quadrature_degree, step_degrees
 from fokker.solvers.errors import AnalysisError
@@ -18,6 +17,7 @@ from fokker.solvers.process import Process
 from fokker.solvers.registry import get
 from fokker.solvers.rows import data_row, noise_row
 from fokker.solvers.schedules import EDM, RectifiedFlow, VPCosine, VPLinear
+from hand_made import leapfrog, scale_weights
 
 VP = VPLinear()
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import copy
 
-import fake_certificate as fake
 import pytest
 
+import fake_certificate as fake
 from fokker.analysis.changes import changes
 
 GOOD = ("order", 2, 2.01)

@@ -9,8 +9,6 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
-from hand_made import scale_weights
-from tolerances import EXACT
 
 from fokker.analysis.gaussian_path import eigenbasis, marginal, normal, prediction_of, prior
 from fokker.analysis.law import (
@@ -30,6 +28,8 @@ from fokker.solvers.run import run
 from fokker.solvers.schedules import EDM, RectifiedFlow, VPLinear
 from fokker.toy_models.gaussian import Gaussian
 from fokker.toy_models.law import exact_model
+from hand_made import scale_weights
+from tolerances import EXACT
 
 VP = VPLinear()
 DATA = normal([0.5, -1.0, 2.0], [1e-3, 0.25, 4.0])

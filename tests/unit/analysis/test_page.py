@@ -8,9 +8,9 @@ import io
 import re
 from html.parser import HTMLParser
 
-import fake_certificate as fake
 import pytest
 
+import fake_certificate as fake
 from fokker.analysis.page import CSV_HEAD, render, to_csv
 from fokker.analysis.page_plots import Axes, decades, order_panel
 from fokker.analysis.page_style import STYLE

@@ -6,10 +6,10 @@ import json
 import math
 from pathlib import Path
 
-import fake_certificate as fake
 import numpy as np
 import pytest
 
+import fake_certificate as fake
 from fokker.analysis.record import check, finite, plain, read, tally, to_json, verdict
 from fokker.solvers.errors import AnalysisError
 

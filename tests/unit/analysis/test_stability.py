@@ -10,7 +10,6 @@ from functools import partial
 import numpy as np
 import pytest
 import torch
-from hand_made import MidpointOnTheGrid, leapfrog
 
 from fokker.analysis.stability import growth, real_interval, symbol
 from fokker.solvers.errors import AnalysisError
@@ -22,6 +21,7 @@ from fokker.solvers.quadrature import phi
 from fokker.solvers.registry import get, samplers
 from fokker.solvers.run import run
 from fokker.solvers.schedules import EDM
+from hand_made import MidpointOnTheGrid, leapfrog
 
 RK3_END = float(
     np.roots([1 / 6, 1 / 2, 1, 2]).real[np.argmin(abs(np.roots([1 / 6, 1 / 2, 1, 2]).imag))]

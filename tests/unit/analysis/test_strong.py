@@ -7,7 +7,6 @@ from bisect import bisect_right
 
 import numpy as np
 import pytest
-from hand_made import scale_weights
 from scipy.integrate import quad
 
 from fokker.analysis.gaussian_path import backward, marginal, normal, transition
@@ -19,6 +18,7 @@ from fokker.solvers.plan import Lin, Noise, Plan, Tape, clock_measure
 from fokker.solvers.process import Process
 from fokker.solvers.registry import get
 from fokker.solvers.schedules import EDM, VPCosine, VPLinear
+from hand_made import scale_weights
 
 VP = VPLinear()
 DATA = normal([0.5, -1.0, 2.0], [1e-3, 0.25, 4.0])

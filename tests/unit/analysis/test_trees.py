@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from hand_made import MidpointOnTheGrid
 
 from fokker.analysis.trees import butcher_table, tree_order, tree_residuals
 from fokker.solvers.errors import AnalysisError
@@ -26,6 +25,7 @@ from fokker.solvers.process import Process
 from fokker.solvers.quadrature import phi
 from fokker.solvers.registry import get, samplers
 from fokker.solvers.schedules import EDM, RectifiedFlow, VPLinear
+from hand_made import MidpointOnTheGrid
 
 VP = VPLinear()
 HEUN3 = Tableau((0.0, 1 / 3, 2 / 3), ((), (1 / 3,), (0.0, 2 / 3)), (1 / 4, 0.0, 3 / 4))

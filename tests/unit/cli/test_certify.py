@@ -8,9 +8,9 @@ import types
 from pathlib import Path
 from typing import Any
 
-import fake_certificate as fake
 import pytest
 
+import fake_certificate as fake
 from fokker import cli
 from fokker.cli.certify import Bar
 from fokker.solvers.errors import InvalidLawError

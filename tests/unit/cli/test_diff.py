@@ -5,9 +5,9 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-import fake_certificate as fake
 import pytest
 
+import fake_certificate as fake
 from fokker import cli
 from fokker.analysis.record import to_json
 

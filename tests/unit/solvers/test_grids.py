@@ -8,10 +8,10 @@ from typing import Any, cast
 
 import numpy as np
 import pytest
-from exact_processes import PROCESSES
 from hypothesis import given
 from hypothesis import strategies as st
 
+from exact_processes import PROCESSES
 from fokker.solvers.errors import InvalidGridError
 from fokker.solvers.grids import (
     Grid,

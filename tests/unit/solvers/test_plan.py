@@ -9,7 +9,6 @@ import numpy as np
 import pytest
 import torch
 from hypothesis import given
-from plans import PROCESS, euler, grid, leapfrog, random_plans, two_step
 
 from fokker.solvers.errors import InvalidPlanError
 from fokker.solvers.plan import (
@@ -25,6 +24,7 @@ from fokker.solvers.plan import (
     interpret,
 )
 from fokker.solvers.registry import get
+from plans import PROCESS, euler, grid, leapfrog, random_plans, two_step
 
 NODE = PROCESS.node(0.5)
 X = Input("x", NODE)

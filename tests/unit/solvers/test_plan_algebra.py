@@ -10,8 +10,6 @@ import pytest
 import torch
 from hypothesis import assume, given
 from hypothesis import strategies as st
-from plans import PROCESS, euler, grid, leapfrog, random_plans, two_step
-from tolerances import EXACT
 
 from fokker.solvers.errors import InvalidPlanError, NotInvertibleError, PredictionError
 from fokker.solvers.model import PREDICTIONS, as_prediction
@@ -20,6 +18,8 @@ from fokker.solvers.plan_algebra import canonical, compose, distance, invert, le
 from fokker.solvers.registry import get
 from fokker.solvers.run import run
 from fokker.solvers.schedules import EDM, VPCosine
+from plans import PROCESS, euler, grid, leapfrog, random_plans, two_step
+from tolerances import EXACT
 
 
 def bimodal(x, t):

@@ -11,13 +11,13 @@ import numpy as np
 import pytest
 import torch
 from hypothesis import given
-from plans import PROCESS, euler, grid, leapfrog, random_plans, two_step
 
 from fokker.solvers.errors import InvalidPlanError
 from fokker.solvers.plan import Lin, Noise, Plan, Tape
 from fokker.solvers.plan_text import from_json, names, render, rows, to_json
 from fokker.solvers.process import DATA
 from fokker.solvers.registry import samplers
+from plans import PROCESS, euler, grid, leapfrog, random_plans, two_step
 
 
 def bits(value: object) -> object:

@@ -8,15 +8,15 @@ import math
 import numpy as np
 import pytest
 import torch
-from exact_processes import PROCESSES
 from hypothesis import given
 from hypothesis import strategies as st
-from tolerances import EXACT
 
+from exact_processes import PROCESSES
 from fokker.solvers.errors import PredictionError
 from fokker.solvers.model import PREDICTIONS, as_prediction, conversion, convert
 from fokker.solvers.process import DATA, Node, Process
 from fokker.solvers.schedules import EDM, RectifiedFlow, VPCosine, VPLinear
+from tolerances import EXACT
 
 PAIRS = list(itertools.permutations(PREDICTIONS, 2))
 on_pairs = pytest.mark.parametrize(("source", "target"), PAIRS)

@@ -9,10 +9,10 @@ from typing import Any
 import mpmath as mp
 import numpy as np
 import pytest
-from exact_processes import ANALYTIC, PROCESSES, TABLES, true_lam, truth
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
+from exact_processes import ANALYTIC, PROCESSES, TABLES, true_lam, truth
 from fokker.solvers.discrete import DiscreteVP, from_alphas_cumprod
 from fokker.solvers.errors import InvalidProcessError
 from fokker.solvers.process import DATA, Node, Process

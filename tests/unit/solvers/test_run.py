@@ -6,8 +6,6 @@ import numpy as np
 import pytest
 import torch
 from hypothesis import assume, given
-from plans import euler, grid, noisy, random_plans, two_step
-from tolerances import EXACT, tolerance
 
 from fokker.solvers.errors import (
     FokkerError,
@@ -17,6 +15,8 @@ from fokker.solvers.plan import Noise, Plan, Tape, interpret
 from fokker.solvers.registry import get
 from fokker.solvers.run import run
 from fokker.solvers.schedules import RectifiedFlow
+from plans import euler, grid, noisy, random_plans, two_step
+from tolerances import EXACT, tolerance
 
 double = torch.float64
 

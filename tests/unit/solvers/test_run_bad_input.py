@@ -8,12 +8,12 @@ from typing import cast
 import numpy as np
 import pytest
 import torch
-from plans import PROCESS, euler, grid, leapfrog, two_step
 
 from fokker.solvers.errors import InvalidPlanError, ShapeError
 from fokker.solvers.plan import Noise, Plan, Tape
 from fokker.solvers.registry import get
 from fokker.solvers.run import run
+from plans import PROCESS, euler, grid, leapfrog, two_step
 
 double = torch.float64
 PLANS = {name: get(name)(PROCESS, grid(7)) for name in ("ddim", "dpmpp_2m", "dpmpp_3m", "unipc_2")}

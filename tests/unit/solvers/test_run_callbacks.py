@@ -6,7 +6,6 @@ from typing import cast
 
 import pytest
 import torch
-from plans import PROCESS, euler, grid, two_step
 from torch import Tensor
 
 from fokker.solvers.errors import (
@@ -19,6 +18,7 @@ from fokker.solvers.model import as_prediction
 from fokker.solvers.plan import Tape
 from fokker.solvers.run import run
 from fokker.solvers.schedules import RectifiedFlow
+from plans import PROCESS, euler, grid, two_step
 
 double = torch.float64
 

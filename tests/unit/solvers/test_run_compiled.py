@@ -7,12 +7,12 @@ import math
 
 import pytest
 import torch
-from plans import PROCESS, grid, two_step
 
 from fokker.solvers import fused
 from fokker.solvers.errors import NonFiniteError, ShapeError
 from fokker.solvers.registry import get
 from fokker.solvers.run import run
+from plans import PROCESS, grid, two_step
 
 pytestmark = [
     pytest.mark.slow,

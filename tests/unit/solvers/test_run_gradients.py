@@ -6,11 +6,11 @@ import math
 
 import pytest
 import torch
-from plans import euler, grid, noisy, two_step
-from tolerances import EXACT
 
 from fokker.solvers.plan import Tape
 from fokker.solvers.run import run
+from plans import euler, grid, noisy, two_step
+from tolerances import EXACT
 
 double = torch.float64
 

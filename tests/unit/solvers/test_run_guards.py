@@ -7,12 +7,12 @@ from collections.abc import Callable
 
 import pytest
 import torch
-from plans import PROCESS, grid
 
 from fokker.solvers.errors import ShapeError
 from fokker.solvers.plan import Plan
 from fokker.solvers.registry import get
 from fokker.solvers.run import run
+from plans import PROCESS, grid
 
 double = torch.float64
 PLANS = {name: get(name)(PROCESS, grid(7)) for name in ("ddim", "dpmpp_2m", "dpmpp_3m", "unipc_2")}

@@ -10,7 +10,6 @@ from typing import Any, cast
 
 import pytest
 import torch
-from plans import PROCESS, euler, grid, noisy, two_step
 from torch._subclasses import FakeTensorMode
 
 from fokker.solvers import scratch
@@ -22,6 +21,7 @@ from fokker.solvers.executor import Executor
 from fokker.solvers.plan import Plan
 from fokker.solvers.registry import get, samplers
 from fokker.solvers.run import run
+from plans import PROCESS, euler, grid, noisy, two_step
 
 double = torch.float64
 

@@ -6,13 +6,13 @@ import math
 
 import pytest
 import torch
-from plans import PROCESS, euler, grid, two_step
 
 from fokker.solvers.errors import NonFiniteError
 from fokker.solvers.noise import CellNoise
 from fokker.solvers.plan import Plan, Tape
 from fokker.solvers.registry import get
 from fokker.solvers.run import run
+from plans import PROCESS, euler, grid, two_step
 
 double = torch.float64
 PLANS = {name: get(name)(PROCESS, grid(7)) for name in ("ddim", "dpmpp_2m", "dpmpp_3m", "unipc_2")}

@@ -6,10 +6,10 @@ import mpmath as mp
 import numpy as np
 import pytest
 import torch
-from high_precision import MPMixture
-from toy_laws import DIM, LAWS, case, normal, probes
 
 from fokker.toy_models import Empirical
+from high_precision import MPMixture
+from toy_laws import DIM, LAWS, case, normal, probes
 
 LEVELS = [
     (1.0, 1e-4),

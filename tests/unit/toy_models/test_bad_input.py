@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import pytest
 import torch
-from toy_laws import DIM, LAWS, case, normal, probes, tensor
 
 from fokker.solvers.errors import (
     InvalidLawError,
@@ -28,6 +27,7 @@ from fokker.toy_models import (
     problem,
     reference_flow,
 )
+from toy_laws import DIM, LAWS, case, normal, probes, tensor
 
 EYE = torch.eye(2, dtype=torch.float64)
 HALVES = tensor([0.5, 0.5])

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import pytest
 import torch
-from toy_laws import DIM, LAWS, case, normal, probes, tensor
 
 from fokker.solvers.schedules import VPLinear
 from fokker.toy_models import exact_model, image_mixture
+from toy_laws import DIM, LAWS, case, normal, probes, tensor
 
 QUANTITIES = ("log_density", "score", "denoiser", "hessian")
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import mpmath as mp
 import pytest
 import torch
-from toy_laws import DIM, LAWS, case, normal, probes, tensor
 
 from fokker.solvers.errors import FokkerError, NoExactFlowError
 from fokker.toy_models import (
@@ -17,6 +16,7 @@ from fokker.toy_models import (
     problem,
     reference_flow,
 )
+from toy_laws import DIM, LAWS, case, normal, probes, tensor
 
 EXACT = ("gaussian", "product")
 S, T, U = (0.05, 1.0), (0.6, 0.8), (0.99, 0.1)

@@ -6,9 +6,9 @@ from typing import Any
 
 import pytest
 import torch
-from toy_laws import DIM, LAWS, case, normal, probes, rotation, tensor
 
 from fokker.toy_models import GaussianMixture, LowRankMixture
+from toy_laws import DIM, LAWS, case, normal, probes, rotation, tensor
 
 LEVELS = [(1.0, 0.3), (0.6, 0.8), (0.05, 1.0), (1.0, 20.0)]
 CLOSE: dict[str, Any] = {"rtol": 1e-9, "atol": 1e-9}

@@ -8,7 +8,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from toy_laws import DIM, LAWS, case, normal, probes, tensor
 
 import fokker.toy_models as room
 from fokker.solvers.model import PREDICTIONS, convert
@@ -36,6 +35,7 @@ from fokker.toy_models import (
     smooth_fields,
 )
 from fokker.toy_models.digits import DEQUANTISATION
+from toy_laws import DIM, LAWS, case, normal, probes, tensor
 
 PROCESSES = (VPLinear(), VE(), SubVP(), EDM(), RectifiedFlow(), Trigonometric())
 

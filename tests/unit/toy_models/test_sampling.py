@@ -9,11 +9,11 @@ import numpy as np
 import pytest
 import torch
 from scipy.stats import chi2
-from toy_laws import LAWS, case
 
 from fokker.solvers.errors import InvalidLawError
 from fokker.toy_models import image_mixture, problem
 from fokker.toy_models.draws import normals, uniforms
+from toy_laws import LAWS, case
 
 N = 20_000
 FALSE_ALARM = 1e-7  # of one statistical test; each makes one decision with a chi-squared bound
