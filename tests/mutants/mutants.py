@@ -1,8 +1,12 @@
-"""All planted mistakes, from the inside out: formulas, what they stand on, what stands on them."""
+"""All planted mistakes: each file ``in_<place>.py`` beside this one lists those of one place."""
 
 from __future__ import annotations
 
-from mutants import in_formulas, in_levels, in_machinery
+from importlib import import_module
+from pathlib import Path
+
 from mutants.mutant import Mutant
 
-MUTANTS: list[Mutant] = [*in_formulas.MUTANTS, *in_levels.MUTANTS, *in_machinery.MUTANTS]
+PLACES = sorted(path.stem for path in Path(__file__).parent.glob("in_*.py"))
+
+MUTANTS: list[Mutant] = [m for place in PLACES for m in import_module(f"mutants.{place}").MUTANTS]
