@@ -26,6 +26,7 @@ from .checks import bad_samples, check_like, named_samples, shown
 from .errors import InvalidPlanError, NonFiniteError, ShapeError
 from .events import Cancelled, Event
 from .fused import FusedSum
+from .heads import Heads
 from .model import Model
 from .noise import CellNoise, NoiseSource
 from .plan import Eval, Lin, Noise, Plan, Weight, combine, interpret
@@ -49,6 +50,7 @@ class Executor:
         grad: bool,
     ) -> None:
         self.plan, self.model, self.like = plan, model, x
+        self.heads = model if isinstance(model, Heads) else None
         self.shape, self.dtype, self.device = x.shape, x.dtype, x.device
         self.noise = CellNoise(int(noise)) if isinstance(noise, (int, Integral)) else noise
         self.callback, self.save_at = callback, save_at
@@ -103,9 +105,10 @@ class Executor:
             del self.pool[0]
         counting = self.counting
         before = x._version if counting else None
+        model = self.model if self.heads is None else self.heads[op.head]
         # an alias, so that whatever the model keeps of it shows in the use count of its storage
         try:
-            out = self.model(x if self.grad else x.detach(), op.node.t)
+            out = model(x if self.grad else x.detach(), op.node.t)
         except Exception:
             self._explain(x)
             raise

@@ -72,6 +72,17 @@ def to_prediction(plan: Plan, prediction: str, sigma_data: float = SIGMA_DATA) -
     return tape.plan(**{name: new[j] for name, j in plan.outputs.items()})
 
 
+def rewrite(plan: Plan, ask: Callable[[Tape, int, Eval], int]) -> Plan:
+    """The plan with every evaluation replaced by what ``ask(tape, state, op)`` writes for it.
+
+    Evaluations are asked for in their order; ``ask`` returns the vector that stands for the
+    model's output from there on. Inputs, noises, sums and marks are copied.
+    """
+    tape = Tape()
+    new = _copy(tape, plan, {}, lambda x, op: ask(tape, x, op))
+    return tape.plan(**{name: new[j] for name, j in plan.outputs.items()})
+
+
 def _copy(
     tape: Tape,
     plan: Plan,

@@ -64,6 +64,12 @@ class Sampler:
         Of a plan: ``"lam"`` if its coefficients depend on the process through alpha and sigma
         alone, ``"t"`` if also through the time. A semilinear plan in ``lam`` gives the same
         ``x/alpha`` on every process that shares the lams of its grid.
+    fit : callable, optional
+        Of a sampler with statistics to estimate or coefficients to search:
+        ``fit(model, process, grid, starts, **settings) -> options``, the keyword arguments that
+        the builder takes; ``starts`` is a batch of states at ``grid[0]``. It is not a claim: such
+        a sampler runs unfitted too, with neutral defaults, and its claims are about that. A
+        comparison must say which samplers were fitted, and on what.
     family, note : str
         Where it belongs; and one sentence on what it is confused with.
     """
@@ -86,6 +92,7 @@ class Sampler:
     semilinear: bool = True
     clock: str = "lam"
     kind: str = "plan"
+    fit: Callable[..., Mapping[str, Any]] | None = None
     family: str = ""
     note: str = ""
     options: Mapping[str, Any] = field(default_factory=dict)
@@ -94,6 +101,11 @@ class Sampler:
     def stochastic(self) -> bool:
         """Whether the sampler draws noise."""
         return self.weak is not None
+
+    @property
+    def fitted(self) -> bool:
+        """Whether the sampler can be fitted to a model before it runs (see ``fit``)."""
+        return self.fit is not None
 
     def __call__(self, process: Any, grid: Any, **options: Any) -> Any:
         """Build the plan of this sampler on a grid.

@@ -20,6 +20,7 @@ from .errors import InvalidPlanError
 from .events import Cancelled
 from .events import Event as Event
 from .executor import Executor
+from .heads import check_heads
 from .model import Model
 from .noise import NoiseSource
 from .plan import Lin, Plan
@@ -68,13 +69,15 @@ def run(
     model : callable
         ``model(x, t)`` with x of shape (B, *D) and t a float (time of the process), giving the
         prediction that the plan asks for. It may compute in any dtype, return or keep x; it must
-        not change x, nor an output that it returned before.
+        not change x, nor an output that it returned before. A :class:`fokker.solvers.heads.Heads`
+        has a model for each head that the plan asks; a plain model answers all of them.
     x : Tensor
         Start, shape (B, *D), float32 or float64, on any device.
     noise : int or NoiseSource, optional
         Seed, or a source of noise; needed by stochastic plans only.
     history : mapping, optional
-        Further inputs by name (``m-1``, ...), for a plan that begins with history.
+        Further inputs by name (``m-1``, ...), for a plan that begins with history. The input
+        ``"one"``, by which a plan adds a constant, is a field of ones unless given.
     callback : callable, optional
         Called with an :class:`Event` after each step.
     save_at : iterable of int
@@ -94,10 +97,13 @@ def run(
         step, time and sample ids. Where nobody looks on, one look may serve two evaluations; on
         a device all of them are read at the end of the run.
     InvalidPlanError
-        If inputs, noise or steps are asked for that do not exist.
+        If inputs, noise, steps or heads are asked for that do not exist.
     """
+    check_heads(plan, model)
     check_state(x, "x")
     inputs = {**(history or {}), "x": x}
+    if "one" in plan.inputs:
+        inputs.setdefault("one", torch.ones_like(x))
     for name in plan.inputs:
         if name in inputs and name != "x":
             check_like(inputs[name], x, f"input {name!r}")

@@ -65,7 +65,7 @@ def _write_readme(path: Path, text: str) -> None:
 
 def describe(entry: Sampler) -> dict[str, Any]:
     """All claims and facts of a sampler."""
-    keys = ("name", "kind", "family", "source", "note", "prediction", *CLAIMS)
+    keys = ("name", "kind", "family", "source", "note", "prediction", "fitted", *CLAIMS)
     facts: dict[str, Any] = {key: getattr(entry, key) for key in keys}
     return facts | {"nfe_per_step": nfe_per_step(entry), "multiple": entry.multiple}
 
