@@ -100,9 +100,9 @@ def cached(
 ) -> Plan:
     """The plan with the evaluations that are not kept replaced by weighted sums of kept ones.
 
-    The first evaluation is always kept, and so is the one before a step to ``sigma = 0``, whose
-    output *is* the sample. Outputs of another prediction or head are never mixed. History inputs
-    of the plan count as outputs at their nodes.
+    The first evaluation and the last are always kept: nothing could stand for the one, and the
+    other decides the sample (at ``sigma = 0`` its output *is* the sample). Outputs of another
+    prediction or head are never mixed. History inputs of the plan count as outputs at their nodes.
 
     Parameters
     ----------
@@ -150,10 +150,9 @@ class _Writer:
         if len(set(levels)) < len(levels):
             msg = "only plans with one evaluation at each level of noise can be cached"
             raise InvalidPlanError(msg)
-        self.last = len(levels) - 1 if plan.marks and plan.marks[-1].node.sigma == 0 else -1
-        self.count = 0
+        self.count, self.last = 0, len(levels) - 1
         self.seen: list[tuple[int, float, Node, tuple[str, str]]] = []  # newest first
-        for i, op in enumerate(plan.ops):  # inputs keep their order, and rows before them
+        for i, op in enumerate(plan.ops):  # a row is written for each row: ids stay the same
             if isinstance(op, Input) and op.name.startswith("m-") and op.prediction:
                 place = -float(op.name.removeprefix("m-"))
                 self.seen.append((i, place, op.node, (op.prediction, "")))
@@ -175,3 +174,61 @@ class _Writer:
         else:
             weights = self.rule([node.lam for _, _, node, _ in usable], op.node.lam)
         return tape.lin(*((j, w) for (j, _, _, _), w in zip(usable, weights, strict=True)))
+
+
+_SEER = "Liu et al. 2025, arXiv:2503.06923"
+
+
+def _declare(name: str, base: str, rule: Callable[[int], Rule], degree: int, note: str) -> None:
+    order = {"dpmpp_2m": 2, "dpmpp_3m": 3}[base]
+    rank = degree + 1 if rule is not taylorseer else min(degree + 1, 2)
+
+    @sampler(
+        name=name,
+        order=min(order, rank),
+        order_cold=min(2, order, rank),
+        nfe=lambda n: (n + 3) // 2,  # of an even number of steps
+        prediction="data",
+        history=order - 1,
+        multiple=2,
+        family="caching",
+        source=f"{_SEER}, on Lu et al. 2022, arXiv:2211.01095",
+        note=note,
+    )
+    def build(
+        process: Process,
+        grid: Grid,
+        *,
+        interval: int = 2,
+        first: int = 1,
+        degree: int = degree,
+        history: Sequence[Node] = (),
+    ) -> Plan:
+        plan = get(base)(process, grid, history=history)
+        return cached(plan, every(interval, first), rule(degree))
+
+
+_declare(
+    "dpmpp_2m_taylorseer",
+    "dpmpp_2m",
+    taylorseer,
+    2,
+    "DPM-Solver++(2M) calling the model every other step, with TaylorSeer's forecast of degree 2 "
+    "between.",
+)
+_declare(
+    "dpmpp_3m_taylorseer",
+    "dpmpp_3m",
+    taylorseer,
+    2,
+    "DPM-Solver++(3M) calling the model every other step, with TaylorSeer's forecast between: its "
+    "recursive differences cap the order at 2.",
+)
+_declare(
+    "dpmpp_3m_newton",
+    "dpmpp_3m",
+    newton,
+    2,
+    "DPM-Solver++(3M) calling the model every other step, with the quadratic through the last "
+    "three outputs between: order 3 is kept.",
+)

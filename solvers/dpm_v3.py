@@ -86,8 +86,8 @@ def _path(statistics: Statistics, a: float, b: float) -> _Path:
     panels = max(1, math.ceil(abs(b - a) / _PANEL))
     width = (b - a) / panels
     lam = (a + width * (np.arange(panels)[:, None] + _X)).ravel()
-    l, s, offset = statistics.at(lam)
-    big_l, end_l = _running(l, panels, width)
+    ell, s, offset = statistics.at(lam)
+    big_l, end_l = _running(ell, panels, width)
     big_s, end_s = _running(s, panels, width)
     big_b, end_b = _running(np.exp(-big_s) * offset, panels, width)
     return _Path(lam, np.tile(_W * width, panels), big_l, big_s, big_b, (end_l, end_s, end_b))

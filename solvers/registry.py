@@ -63,7 +63,8 @@ class Sampler:
     clock : str
         Of a plan: ``"lam"`` if its coefficients depend on the process through alpha and sigma
         alone, ``"t"`` if also through the time. A semilinear plan in ``lam`` gives the same
-        ``x/alpha`` on every process that shares the lams of its grid.
+        ``x/alpha`` on every process that shares the lams of its grid; one that does not, because
+        it asks for sigma itself, is of the clock ``"level"``.
     fit : callable, optional
         Of a sampler with statistics to estimate or coefficients to search:
         ``fit(model, process, grid, starts, **settings) -> options``, the keyword arguments that
@@ -167,8 +168,8 @@ def register(entry: Sampler) -> Sampler:
     if entry.kind not in KINDS:
         msg = f"sampler kind must be one of {', '.join(KINDS)}, got {entry.kind!r}"
         raise InvalidPlanError(msg)
-    if entry.clock not in ("lam", "t"):
-        msg = f"the clock of a sampler must be 'lam' or 't', got {entry.clock!r}"
+    if entry.clock not in ("lam", "level", "t"):
+        msg = f"the clock of a sampler must be 'lam', 'level' or 't', got {entry.clock!r}"
         raise InvalidPlanError(msg)
     if not entry.source:
         msg = f"sampler {entry.name!r} needs a source"

@@ -65,8 +65,8 @@ class Statistics:
 
     def __call__(self, node: Node) -> tuple[Array, Array, Array]:
         """The numbers at a node."""
-        l, s, b = self.at(np.array([node.lam]))
-        return l[0], s[0], b[0]
+        ell, s, b = self.at(np.array([node.lam]))
+        return ell[0], s[0], b[0]
 
     def check(self, a: float, b: float) -> None:
         """Refuse a stretch that the statistics do not cover."""
@@ -78,11 +78,11 @@ class Statistics:
             raise InvalidPlanError(msg)
 
 
-def constant(l: float, s: float, b: float = 0.0) -> Statistics:
+def constant(ell: float, s: float, b: float = 0.0) -> Statistics:
     """The same l, s, b at all levels: ``(1, 0, 0)`` data, ``(0, -1, 0)`` noise prediction."""
 
     def at(lam: Array) -> tuple[Array, Array, Array]:
-        return tuple(np.full(lam.shape, float(v)) for v in (l, s, b))  # pyright: ignore
+        return tuple(np.full(lam.shape, float(v)) for v in (ell, s, b))  # pyright: ignore
 
     return Statistics(at, offset=b != 0.0)
 
@@ -115,15 +115,15 @@ def gaussian_statistics(mean: Array, variances: Array) -> Statistics:
 
     def at(lam: Array) -> tuple[Array, Array, Array]:
         snr = variances * np.exp(2 * lam).reshape(-1, *([1] * variances.ndim))
-        l = 1.0 / (1.0 + snr)
-        return l, np.zeros_like(l), 2.0 * mean * snr * l**2
+        ell = 1.0 / (1.0 + snr)
+        return ell, np.zeros_like(ell), 2.0 * mean * snr * ell**2
 
     return Statistics(at, offset=bool(np.any(mean != 0)))
 
 
-def tabulated(lams: Array, l: Array, s: Array, b: Array) -> Statistics:
-    """Cubic splines through tables over increasing lams: l, s, b of shape (K,) or (K, *D)."""
-    splines = [CubicSpline(lams, table) for table in (l, s, b)]
+def tabulated(lams: Array, ell: Array, s: Array, b: Array) -> Statistics:
+    """Cubic splines through tables of l, s, b over increasing lams, of shape (K,) or (K, *D)."""
+    splines = [CubicSpline(lams, table) for table in (ell, s, b)]
 
     def at(lam: Array) -> tuple[Array, Array, Array]:
         return tuple(spline(lam) for spline in splines)  # pyright: ignore
@@ -206,15 +206,15 @@ def estimate(
         node = process.node_at_lam(lam)
         slope = jacobian_diagonal(model, x, node.t, probes=probes, seed=seed)
         rows.append(1.0 - node.alpha * slope.double().cpu().numpy())
-    l = CubicSpline(lams, np.stack(rows))
+    ell = CubicSpline(lams, np.stack(rows))
     fits = [
-        _regress(model, process, lam, x, l, step) for lam, x in zip(lams, states, strict=True)
+        _regress(model, process, lam, x, ell, step) for lam, x in zip(lams, states, strict=True)
     ]
     return tabulated(lams, np.stack(rows), *(np.stack(part) for part in zip(*fits, strict=True)))
 
 
 def _regress(
-    model: Model, process: Process, lam: float, x: Tensor, l: CubicSpline, step: float
+    model: Model, process: Process, lam: float, x: Tensor, ell: CubicSpline, step: float
 ) -> tuple[Array, Array]:
     """``(s, b)`` at one level."""
     node = process.node_at_lam(lam)
@@ -225,7 +225,7 @@ def _regress(
         for other in (max(lam - step, process.lam_min), min(lam + step, process.lam_max)):
             near = process.node_at_lam(other)
             moved = y + (near.rho - node.rho) * eps  # along the flow, to first order
-            keep = torch.as_tensor(1.0 - l(other)).to(x)
+            keep = torch.as_tensor(1.0 - ell(other)).to(x)
             sides.append((other, keep * moved - model(near.alpha * moved, near.t)))
     (a, before), (b, after) = sides
     f = 0.5 * (before + after).double().cpu().numpy()

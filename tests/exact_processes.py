@@ -12,7 +12,9 @@ from typing import Any
 import mpmath as mp
 
 from fokker.solvers.discrete import DiscreteVP, from_alphas_cumprod
+from fokker.solvers.mean_reverting import ConstantTheta, CosineTheta, LinearTheta, MeanReverting
 from fokker.solvers.process import Process
+from fokker.solvers.resshift import ResShift
 from fokker.solvers.schedules import (
     EDM,
     VE,
@@ -80,6 +82,37 @@ def _discrete(p: DiscreteVP, t: Real) -> Pair:
     return alpha, mp.sqrt(1 - alpha**2)
 
 
+def _mean_reverting(p: MeanReverting, t: Real) -> Pair:
+    """The published rates, integrated: closed forms of one integral each, not the code's."""
+    match p.theta:
+        case ConstantTheta():
+            part = t
+        case LinearTheta(ratio=ratio):
+            grow = mp.mpf(ratio) - 1
+            part = (t + grow * t**2 / 2) / (1 + grow / 2)
+        case CosineTheta(s=s):
+            shift = mp.mpf(s)
+
+            def raw(u: Real) -> Real:
+                """Integral of ``1 - cos(a)^2/cos(a0)^2``, with ``cos^2 = (1 + cos 2a)/2``."""
+                slope = mp.pi / (1 + shift)
+                a0, a = slope * shift, slope * (u + shift)
+                cosines = u / 2 + (mp.sin(a) - mp.sin(a0)) / (2 * slope)
+                return u - cosines / mp.cos(a0 / 2) ** 2
+
+            part = raw(t) / raw(mp.mpf(1))
+        case _:
+            raise TypeError(p.theta)
+    alpha = mp.mpf(p.last) ** part
+    return alpha, mp.mpf(p.sigma_inf) * mp.sqrt(1 - alpha**2)
+
+
+def _resshift(p: ResShift, t: Real) -> Pair:
+    first, last = mp.mpf(p.first), mp.mpf(p.last)
+    root = first * (last / first) ** (t ** mp.mpf(p.power) if t else mp.mpf(0))
+    return 1 - root**2, mp.mpf(p.kappa) * root
+
+
 _FORMULAS: dict[type[Process], Callable[..., Pair]] = {
     VPLinear: _vp_linear,
     SubVP: _sub_vp,
@@ -89,6 +122,8 @@ _FORMULAS: dict[type[Process], Callable[..., Pair]] = {
     RectifiedFlow: lambda _p, t: (1 - t, t),
     Trigonometric: _trigonometric,
     DiscreteVP: _discrete,
+    MeanReverting: _mean_reverting,
+    ResShift: _resshift,
 }
 
 
@@ -122,6 +157,11 @@ ANALYTIC: dict[str, Process] = {
     "edm": EDM(),
     "flow": RectifiedFlow(),
     "trig": Trigonometric(),
+    "reverting-constant": MeanReverting(theta=ConstantTheta()),
+    "reverting-linear": MeanReverting(theta=LinearTheta()),
+    "reverting-cosine": MeanReverting(sigma_inf=0.3),
+    "resshift": ResShift(),
+    "resshift-even": ResShift(kappa=0.5, min_noise=0.2, power=1.0),
 }
 TABLES: dict[str, DiscreteVP] = {
     "ddpm-1000": from_alphas_cumprod(_betas(1e-4, 0.02, 1000)),

@@ -15,6 +15,7 @@ from .gaussian import Gaussian
 from .images import image_mixture, smooth_fields
 from .law import Denoiser, Law, exact_model
 from .lowrank import LowRankMixture
+from .merged import merged
 from .misfit import MisfitGaussian
 from .mixture import GaussianMixture
 from .perturbed import FourierField, Perturbed
@@ -43,6 +44,7 @@ __all__ = [
     "digits_points",
     "exact_model",
     "image_mixture",
+    "merged",
     "problem",
     "reference_flow",
     "smooth_fields",

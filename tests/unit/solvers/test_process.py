@@ -67,7 +67,7 @@ def test_alpha_sigma_and_lam_are_exact_from_the_data_end_to_the_noise_end(proces
 def test_both_ends_are_exact(process: Process):
     assert_coefficients(process, 0.0)
     assert_coefficients(process, process.t_max)
-    assert process.lam_max == float(true_lam(process, 0.0))
+    assert process.lam_max == pytest.approx(float(true_lam(process, 0.0)), rel=PRECISE)
     assert process.lam_min == pytest.approx(float(true_lam(process, process.t_max)), rel=PRECISE)
     assert relative(process.prior_std, truth(process, process.t_max)[1]) < PRECISE
 
