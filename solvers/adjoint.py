@@ -55,7 +55,7 @@ def adjoint_sample(
     grid: Grid,
     x: Tensor,
     *,
-    backward: str = "rho_midpoint",
+    backward: str = "rho_rk4",
     back_grid: Grid | None = None,
     params: Sequence[Tensor] | None = None,
     frame: str = "y",

@@ -142,9 +142,7 @@ def cached(
 class _Writer:
     """Writes each evaluation of a plan on a new tape: asked, or guessed."""
 
-    def __init__(
-        self, plan: Plan, keep: Callable[[int], bool], rule: Rule, clock: str
-    ) -> None:
+    def __init__(self, plan: Plan, keep: Callable[[int], bool], rule: Rule, clock: str) -> None:
         self.keep, self.rule, self.clock = keep, rule, clock
         levels = [op.node.lam for op in plan.ops if isinstance(op, Eval)]
         if len(set(levels)) < len(levels):

@@ -57,6 +57,7 @@ def fit_ratios(
     order: int = 2,
     sweeps: int = 1,
     bounds: tuple[float, float] = BOUNDS,
+    fewest: int = FEWEST,
     **options: Any,
 ) -> tuple[float, ...]:
     """Ratios step by step, each against the flow at the end of its own step; then together.
@@ -68,10 +69,10 @@ def fit_ratios(
     Raises
     ------
     InvalidPlanError
-        For fewer than 256 starts: a fit to a few starts does not carry over to others.
+        For fewer than ``fewest`` (256) starts: a fit to a few does not carry over to others.
     """
-    if len(starts) < FEWEST:
-        msg = f"ratios need at least {FEWEST} starts to fit on, got {len(starts)}"
+    if len(starts) < fewest:
+        msg = f"ratios need at least {fewest} starts to fit on, got {len(starts)}"
         raise InvalidPlanError(msg)
     truth = reference_states(model, process, grid, starts)
     build = partial(dc_solver, process, order=order, **options)

@@ -30,6 +30,7 @@ from .plan import Lin, Noise, Plan, Tape, Weight, combine, interpret
 from .process import Node, Process
 from .registry import get
 from .run import run
+from .weights import usable
 
 
 class RecordedNoise:
@@ -112,6 +113,7 @@ def noise_maps(plan: Plan, model: Model, states: Sequence[Tensor]) -> RecordedNo
     found: dict[Noise, Tensor] = {}
 
     def add(row: int, weights: tuple[Weight, ...], vectors: tuple[Tensor, ...]) -> Tensor:
+        weights = tuple(usable(w, states[0]) for w in weights)
         if row not in ends:
             return combine(weights, vectors)
         k, cell = drawn[row]

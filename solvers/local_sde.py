@@ -73,7 +73,8 @@ def local_sde(
         if t.sigma == 0.0 or s.alpha == 0.0 or eta == 0.0 or not window[0] <= s.lam <= window[1]:
             return euler_row(tape, s, t, x, "nu")
         keep, fresh, std = (_ddim_row if published else _sde_row)(s, t, eta * m)
-        xi = tape.noise(f"snr^{float(eta)!r}", s.lam, t.lam)
+        clock = 1.0 if published else float(eta)  # the clocks of ddim_eta and of the eta-SDE
+        xi = tape.noise(f"snr^{clock!r}", s.lam, t.lam)
         return tape.lin((x, keep), (tape.eval(x, s, "data"), fresh), (xi, std))
 
     return one_step(grid, step)

@@ -70,17 +70,26 @@ def _weight(a: Array) -> Any:
 
 
 def preconditioned_adams(
-    process: Process, grid: Grid, *, order: int, variances: Any = 0.0
+    process: Process,
+    grid: Grid,
+    *,
+    order: int,
+    variances: Any = 0.0,
+    history: Sequence[Node] = (),
 ) -> Plan:
     """The plan in the frame of the statistics: mean 0, coordinates along eigenvectors.
 
     Parameters
     ----------
     order : int
-        Largest number of residuals in a row; started by the lower orders.
+        Largest number of residuals in a row, k. A start by the orders 1, 2, ... would cap the
+        order at 2: steps with fewer than k - 1 residuals are therefore corrected, as in UniPC,
+        with the output at their predicted end, which the next step needs anyway.
     variances : float or array
         c^2 of each coordinate, broadcastable to a state; 0 is exponential Adams on the data
         prediction.
+    history : sequence of Node
+        Nodes of exact history, newest first: inputs ``m-1``, ... and the states ``x-1``, ...
 
     Raises
     ------
@@ -94,11 +103,22 @@ def preconditioned_adams(
         raise InvalidPlanError(msg)
     tape = Tape()
     x = tape.input("x", grid[0])
-    past: list[Output] = []
-    for s, t in grid.steps():
-        past = [(x, tape.eval(x, s, "data"), s), *past][:order]
-        x = tape.mark(_row(tape, c2, s, t, x, past), t)
-    handed = {f"m-{j}": m for j, (_, m, _) in enumerate(past[: max(1, order - 1)], 1)}
+    past: list[Output] = [
+        (tape.input(f"x-{j}", node), tape.input(f"m-{j}", node, "data"), node)
+        for j, node in enumerate(history[: order - 1], 1)
+    ]
+    asked = x  # where the model is asked for the output at s
+    for i, (s, t) in enumerate(grid.steps()):
+        past = [(asked, tape.eval(asked, s, "data"), s), *past][:order]
+        asked = end = _row(tape, c2, s, t, x, past)
+        inner = i < len(grid) - 1 and s.alpha > 0.0 and t.sigma > 0.0
+        if inner and order > len(past) + 1:
+            new = (end, tape.eval(end, t, "data"), t)
+            end = _row(tape, c2, s, t, x, [new, *past])
+        x = tape.mark(end, t)
+    handed: dict[str, int] = {}
+    for j, (state, m, _) in enumerate(past[: max(1, order - 1)], 1):
+        handed |= {f"m-{j}": m, f"x-{j}": state}
     return tape.plan(x=x, **handed)
 
 
@@ -187,7 +207,7 @@ def _declare(order: int) -> None:
         name=f"gauss_ab{order}",
         kind="stepper",
         order=order,
-        order_cold=min(order, 2),
+        order_cold=order,
         nfe=lambda n: n,
         prediction="data",
         family="Gaussian theory",

@@ -24,6 +24,7 @@ from .noise import CellNoise, NoiseSource
 from .ops import sources
 from .plan import Eval, Input, Lin, Noise, Plan, Weight, combine
 from .run import run
+from .weights import merged, usable
 
 
 class Event(NamedTuple):
@@ -41,7 +42,7 @@ def undoing(plan: Plan) -> list[Event]:
     NotInvertibleError
         If some evaluated state cannot: the plan must put out all of its states (``carry=True``).
     """
-    rows = {i: _merged(op) for i, op in enumerate(plan.ops) if isinstance(op, Lin)}
+    rows = {i: merged(op) for i, op in enumerate(plan.ops) if isinstance(op, Lin)}
     touching: dict[int, list[int]] = {i: [] for i in range(len(plan.ops))}
     asked: dict[int, list[int]] = {i: [] for i in range(len(plan.ops))}
     for i, terms in rows.items():
@@ -63,7 +64,9 @@ def undoing(plan: Plan) -> list[Event]:
             unknown[i].discard(j)
             if len(unknown[i]) == 1:
                 (k,) = unknown[i]
-                if k == i or _all_nonzero(rows[i][k]):
+                # an answer of the model is asked for again, with its graph, never solved for
+                asks = isinstance(plan.ops[k], Eval)
+                if k == i or (not asks and _all_nonzero(rows[i][k])):
                     heapq.heappush(heap, (-i, k))
 
     for i, op in enumerate(plan.ops):
@@ -85,13 +88,6 @@ def undoing(plan: Plan) -> list[Event]:
         )
         raise NotInvertibleError(msg)
     return events
-
-
-def _merged(op: Lin) -> dict[int, Weight]:
-    weights: dict[int, Weight] = {}
-    for j, w in op.terms:
-        weights[j] = weights[j] + w if j in weights else w
-    return weights
 
 
 def _all_nonzero(w: Weight) -> bool:
@@ -251,7 +247,7 @@ class _Sweep:
         op = self.ops[event.row]
         if isinstance(op, Eval):
             return self._ask(event.row, op)
-        terms = _merged(op) if isinstance(op, Lin) else {}
+        terms = merged(op) if isinstance(op, Lin) else {}
         rest = {j: w for j, w in terms.items() if j != event.vector}
         vectors = [self._vector(j) for j in rest]
         weights = [_weight(w, vectors[0]) for w in rest.values()] if rest else []
@@ -296,9 +292,7 @@ class _Sweep:
 
 
 def _weight(w: Weight, like: Tensor) -> float | Tensor:
-    if isinstance(w, float):
-        return w
     if isinstance(w, Tensor) and w.requires_grad:
         msg = "a reversible gradient does not reach learned weights; use run(..., grad=True)"
         raise NotInvertibleError(msg)
-    return torch.as_tensor(w).to(like)
+    return usable(w, like)

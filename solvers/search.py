@@ -35,6 +35,8 @@ from .search_space import Genome, Space
 
 STRATEGIES = ("random", "evolution", "predictor")
 LEAST_STARTS = 8
+POOL = 16
+"""How many children the predictor chooses one from."""
 REFERENCE_STEPS = 256
 
 
@@ -164,9 +166,11 @@ def search(
         elif strategy == "evolution":
             batch = [_child(space, best, rng) for _ in range(count)]
         else:
-            pool = [_child(space, best, rng) for _ in range(16 * count)]
             predict = fitted_predictor(space, genomes, errors, seed)
-            batch = [pool[i] for i in np.argsort(predict(pool), kind="stable")[:count]]
+            batch = [_child(space, best, rng) for _ in range(count)]
+            for k in range(0, count, 2):  # every other child is the best of a pool
+                pool = [batch[k], *(_child(space, best, rng) for _ in range(POOL - 1))]
+                batch[k] = pool[int(np.argmin(predict(pool)))]
         genomes += batch
         errors += _tried(error, [space.plan(g) for g in batch], jobs)
     at = int(np.argmin(errors))
@@ -189,13 +193,26 @@ def _tried(error: Callable[[Plan], float], plans: Sequence[Plan], jobs: int) -> 
 def fitted_predictor(
     space: Space[Genome], genomes: Sequence[Genome], errors: Sequence[float], seed: int
 ) -> Callable[[Sequence[Genome]], Array]:
-    """A regression of log error on the encoded genome: extremely randomised trees."""
-    from sklearn.ensemble import ExtraTreesRegressor
+    """A regression of log error on the encoded genome: mean of random trees and a smooth kernel.
 
-    y = np.log(np.minimum(np.array(errors), 1e3))
-    forest = ExtraTreesRegressor(n_estimators=60, min_samples_leaf=2, random_state=seed)
-    forest.fit(np.stack([space.encode(g) for g in genomes]), y)
-    return lambda pool: forest.predict(np.stack([space.encode(g) for g in pool]))
+    The trees rank genomes from far apart better, the kernel those near each other.
+    """
+    from sklearn.ensemble import ExtraTreesRegressor
+    from sklearn.pipeline import make_pipeline
+    from sklearn.preprocessing import StandardScaler
+    from sklearn.svm import SVR
+
+    trees = ExtraTreesRegressor(n_estimators=60, min_samples_leaf=2, random_state=seed)
+    kernel = make_pipeline(StandardScaler(), SVR(C=3.0, epsilon=0.02))
+    x, y = np.stack([space.encode(g) for g in genomes]), np.log(np.minimum(np.array(errors), 1e3))
+    for model in (trees, kernel):
+        model.fit(x, y)
+
+    def predict(pool: Sequence[Genome]) -> Array:
+        codes = np.stack([space.encode(g) for g in pool])
+        return (trees.predict(codes) + kernel.predict(codes)) / 2
+
+    return predict
 
 
 def ranking_quality(space: Space[Genome], found: Found[Genome], *, train: int, seed: int) -> float:

@@ -20,6 +20,7 @@ from .errors import InvalidGridError, InvalidPlanError
 from .grids import Grid
 from .multistep import named_history
 from .plan import Plan, Tape
+from .plan_algebra import canonical
 from .process import Array, Node, Process
 from .quadrature import exp_weights
 from .registry import Sampler
@@ -206,9 +207,7 @@ class Space(Protocol[Genome]):
         ...
 
 
-def _jitter(
-    shares: Sequence[float], rng: np.random.Generator, width: float
-) -> tuple[float, ...]:
+def _jitter(shares: Sequence[float], rng: np.random.Generator, width: float) -> tuple[float, ...]:
     w = np.asarray(shares) * np.exp(width * rng.standard_normal(len(shares)))
     return tuple((w / w.sum()).tolist())
 
@@ -267,13 +266,13 @@ class UnifiedSpace:
         return Schedule(_jitter(genome.shares, rng, 10 ** rng.uniform(-2.0, -0.3)), choices)
 
     def encode(self, genome: Schedule) -> Array:
-        """Logarithms of the shares, and a flag for each alternative of each step."""
-        flags = [
-            [*(float(j in c.nodes) for j in range(1, REACH + 1)), c.prediction == "noise",
-             c.midpoint, c.correct]
-            for c in genome.choices
-        ]  # fmt: skip
-        return np.concatenate([np.log(genome.shares), np.array(flags, dtype=float).ravel()])
+        """Places of the nodes, and what the genome computes: its table, in signed logarithms.
+
+        Ranking by the table is better than by flags of the choices: two genomes may spell one
+        plan, and a flag matters more in a long step than in a short one.
+        """
+        table = canonical(self.plan(genome)).ravel()
+        return np.concatenate([np.cumsum(genome.shares), np.sign(table) * np.log1p(abs(table))])
 
     def plan(self, genome: Schedule) -> Plan:
         """The plan of the choices on the moved grid."""

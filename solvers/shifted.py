@@ -77,9 +77,9 @@ def from_velocity(model: Model, process: Process, mu: Any, sigma_inf: float) -> 
     """The data prediction of w from the *scaled* velocity that networks of MRS are trained on.
 
     With ``s = sigma_inf`` and ``D`` the data prediction of w, the published target is ``v = s
-    alpha eps - (sigma/s) D``: s times the usual velocity of the variance-preserving ``w/s``. Hence
-    ``D = alpha w - (sigma/s) v``. The usual velocity ``alpha eps - sigma D`` of w itself is another
-    number, unless s = 1.
+    alpha eps - (sigma/s) D``: s times the usual velocity of the variance-preserving ``w/s``. So
+    ``D = alpha w - (sigma/s) v``. The usual velocity ``alpha eps - sigma D`` of w itself is
+    another number, unless s = 1.
 
     Parameters
     ----------

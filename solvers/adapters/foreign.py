@@ -37,6 +37,7 @@ from .blackbox import BlackBoxRun, as_source, check_start
 from .foreign_error import ForeignError
 from .intercept import Intercept
 
+
 class Session(Protocol):
     """What a loop may ask for; see the module."""
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from ..errors import FokkerError
 
 KINDS = (
+    "not supported",
     "not installed",
     "unknown name",
     "raised",

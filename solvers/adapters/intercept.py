@@ -73,9 +73,7 @@ class Intercept(TorchFunctionMode):
             module.np = was
         super().__exit__(*exc)
 
-    def __torch_function__(
-        self, func: Any, types: Any, args: Any = (), kwargs: Any = None
-    ) -> Any:
+    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         """Answer one call of torch."""
         kwargs = dict(kwargs or {})
         if self.float64:
@@ -121,4 +119,4 @@ class Intercept(TorchFunctionMode):
 
 
 def _up(value: Any) -> Any:
-    return torch.float64 if value in LOW else value if isinstance(value, torch.dtype) else value
+    return torch.float64 if isinstance(value, torch.dtype) and value in LOW else value

@@ -231,14 +231,13 @@ def _is_prefix(entry: Sampler, process: Process, grid: Grid, cut: int) -> bool:
 
 
 def _continued(entry: Sampler, process: Process, grid: Grid, cut: int) -> Any:
-    if "resume" in inspect.signature(entry.build).parameters:  # two states go over
-        first = entry(process, grid.part(0, cut), carry=True)
-        rest = entry(process, grid.part(cut, len(grid)), resume=grid[cut - 1])
-        return compose(first, rest)
-    first = entry(process, grid.part(0, cut))
+    takes_over = "resume" in inspect.signature(entry.build).parameters
+    first = entry(process, grid.part(0, cut), **({"carry": True} if takes_over else {}))
     given = [first.outputs[f"m-{j}"] for j in range(1, 1 + min(cut, entry.history))]
     nodes = [op.node for op in (first.ops[i] for i in given) if isinstance(op, Eval)]
-    options = {"history": nodes} if nodes else {}
+    options: dict[str, Any] = {"history": nodes} if nodes else {}
+    if takes_over:  # more than the state and model outputs goes over
+        options["resume"] = grid[cut - 1]
     return compose(first, entry(process, grid.part(cut, len(grid)), **options))
 
 

@@ -1,0 +1,284 @@
+"""Adaptive exponential Adams: variable step, variable order, one evaluation a step, per sample.
+
+Each sample walks in lam on its own: a predictor on its k newest outputs, the model at the predicted
+state, and then the correctors of *every* order, which cost no evaluation. What two neighbouring
+correctors differ by is the error of the lower one, so the best order and its error are read off
+the list. Outputs are interpolated by functions of a strip (:mod:`.strip`) and realigned to the
+corrected state (:mod:`.strip_adams`).
+
+Error of a trial step, in units of the size ``sqrt(alpha^2 + sigma^2)`` of a state, as the root
+mean square over the coordinates of the sample::
+
+    e_j = |x_{j+1} - x_j|          for the corrector with j older outputs (the last one: see below)
+    E   = min_j e_j + 0.1 h |x_j - x~| / (1 + rho^2)       x~ predicted: its error, seen by the model
+
+A step is accepted if ``E <= tol``; the next one is ``h (0.1 tol/E)^{1/(j+2)}``. The factor 0.1
+buys few rejections (one in thirty), which cost an evaluation each.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from .adaptive_ends import per_sample, run_adaptive
+from .errors import NonFiniteError
+from .grids import Grid
+from .model import Model
+from .noise import NoiseSource
+from .process import Array, Process
+from .registry import Sampler, register
+from .stepper import StepError, StepperRun
+from .strip import GAUSSIAN_STRIP, check_strip, prefix_weights
+
+MOST_NODES = 10
+"""Older outputs that a step may use; more gain nothing before rounding."""
+FIRST = 0.3
+SHRINK, GROW = 0.2, 2.0
+LONGEST = 2.0
+MARGIN = 0.1
+PREDICTED = 0.1
+STRETCH = 0.15
+"""A last step is at most this much longer than planned, rather than followed by a tiny one."""
+
+
+class Walk(NamedTuple):
+    """Where each sample is; arrays have length B, ``outputs`` (B, 10, *D) is newest first."""
+
+    x: Tensor
+    outputs: Tensor
+    nodes: Array  # lam of the outputs, (B, 10); fillers beyond ``count``
+    count: Array
+    order: Array  # nodes of the next predictor
+    lam: Array
+    h: Array
+    nfe: Array
+    steps: Array
+    rejected: Array
+
+
+class Trial(NamedTuple):
+    """One trial step of some samples."""
+
+    x: Tensor  # corrected
+    output: Tensor  # realigned
+    raw: Tensor  # the model's own
+    best: Array  # older outputs in the corrector that is kept
+    error: Array
+
+
+@dataclass(frozen=True)
+class AdaptiveAdams:
+    """The stepper; see the module."""
+
+    process: Process
+    lam_start: float
+    lam_end: float
+    tol: float
+    strip: float = GAUSSIAN_STRIP
+
+    def init(self, x: Tensor) -> Walk:
+        """Every sample at the start, where nothing has been asked yet."""
+        b = x.shape[0]
+        nodes = self.lam_start - np.tile(np.arange(MOST_NODES, dtype=np.float64), (b, 1))
+        outputs = x.new_zeros((b, MOST_NODES, *x.shape[1:]))
+        zero = np.zeros(b, dtype=np.int64)
+        lam = np.full(b, self.lam_start)
+        h = np.full(b, min(FIRST, self.lam_end - self.lam_start))
+        return Walk(x, outputs, nodes, zero, zero + 1, lam, h, zero, zero, zero)
+
+    def done(self, walk: Walk) -> bool:
+        """Whether every sample is at ``lam_end``."""
+        return bool((walk.lam >= self.lam_end).all())
+
+    def step(self, model: Model, walk: Walk) -> Walk:
+        """One trial step of every sample that has not arrived."""
+        if not walk.count.any():
+            return self._first(model, walk)
+        rows = np.flatnonzero(walk.lam < self.lam_end)
+        here = Walk(*(part[rows] for part in walk))
+        left = self.lam_end - here.lam
+        h = np.where(left - here.h < STRETCH * here.h, left, here.h)
+        end = np.where(h == left, self.lam_end, here.lam + h)
+        trial = self.attempt(model, here, end)
+        ok = trial.error <= self.tol
+        factor = (MARGIN * self.tol / np.maximum(trial.error, 1e-300)) ** (1 / (trial.best + 2))
+        factor = np.where(ok, factor.clip(SHRINK, GROW), factor.clip(SHRINK, 0.7))
+        if (~ok & (h * factor < 1e-9)).any():
+            at = here.lam[~ok & (h * factor < 1e-9)][0]
+            msg = f"a step shrank to nothing at lam = {at}; tol = {self.tol} is too small"
+            raise StepError(msg)
+        moved = Walk(
+            trial.x,
+            torch.cat([trial.output[:, None], here.outputs[:, :-1]], 1),
+            self._filled(np.concatenate([end[:, None], here.nodes[:, :-1]], 1), here.count + 1),
+            np.minimum(here.count + 1, MOST_NODES),
+            np.minimum(trial.best + 1, MOST_NODES),
+            end,
+            np.minimum(h * factor, LONGEST),
+            here.nfe + 1,
+            here.steps + 1,
+            here.rejected,
+        )
+        stayed = here._replace(
+            order=np.maximum(trial.best, 1),
+            h=h * factor,
+            nfe=here.nfe + 1,
+            rejected=here.rejected + 1,
+        )
+        return _written(walk, rows, ok, moved, stayed)
+
+    def attempt(self, model: Model, here: Walk, end: Array) -> Trial:
+        """Predict, ask, and correct with every order."""
+        log_alpha = self.process.log_alpha_of_lam(end)
+        size = np.exp(log_alpha) * np.sqrt(1.0 + np.exp(-2.0 * end))
+        keep = np.exp(log_alpha - end - self.process.log_alpha_of_lam(here.lam) + here.lam)
+        alpha = per_sample(np.exp(log_alpha), here.x)
+        kept = per_sample(keep, here.x) * here.x
+        old = prefix_weights(here.nodes, here.lam, end, self.strip)
+        guess = old[np.arange(len(end)), here.order - 1]
+        predicted = kept + alpha * _summed(guess, here.outputs)
+        raw = self._ask(model, predicted, end)
+        known = torch.cat([raw[:, None], here.outputs], 1)
+        weights = prefix_weights(np.column_stack([end, here.nodes]), here.lam, end, self.strip)
+        gaps = np.full((len(end), MOST_NODES + 1), np.inf)
+        before = None
+        for j in range(MOST_NODES + 1):
+            if j > here.count.max():
+                break
+            now = alpha * _summed(weights[:, j], known)
+            if before is not None:
+                gaps[:, j] = np.where(j <= here.count, _rms(now - before) / size, np.inf)
+            before = now
+        best, error = best_order(gaps, here.count)
+        x = kept + alpha * _summed(weights[np.arange(len(end)), best], known)
+        gain = 1.0 / (1.0 + np.exp(-2.0 * end))
+        error = error + PREDICTED * (end - here.lam) * gain * _rms(x - predicted) / size
+        output = raw + per_sample(gain, x) / alpha * (x - predicted)
+        return Trial(x, output, raw, best, error)
+
+    def _first(self, model: Model, walk: Walk) -> Walk:
+        """The model at the start."""
+        outputs = walk.outputs.clone()
+        outputs[:, 0] = self._ask(model, walk.x, walk.lam)
+        return walk._replace(outputs=outputs, count=walk.count + 1, nfe=walk.nfe + 1)
+
+    def _filled(self, nodes: Array, count: Array) -> Array:
+        """Distinct levels in the places of outputs that are not there yet."""
+        for j in range(1, MOST_NODES):
+            nodes[:, j] = np.where(j < count, nodes[:, j], nodes[:, j - 1] - 1.0)
+        return nodes
+
+    def _ask(self, model: Model, x: Tensor, lam: Array) -> Tensor:
+        times = torch.from_numpy(np.ascontiguousarray(self.process.t_of_lam(lam)))
+        out = model(x, times)
+        bad = ~torch.isfinite(out).flatten(1).all(1)
+        if bool(bad.any()):
+            t = float(times[int(bad.nonzero()[0])])
+            ids = bad.nonzero().flatten().tolist()
+            msg = f"the model's output is not finite at t = {t}"
+            raise NonFiniteError(msg, step=None, t=t, sample_ids=ids)
+        return out.to(x.dtype)
+
+
+def best_order(gaps: Array, count: Array) -> tuple[Array, Array]:
+    """The corrector with the least error, and that error.
+
+    ``gaps[:, j]`` is what correctors j and j - 1 differ by. Corrector j errs by about gap j + 1;
+    the last one by its own gap times the ratio of the last two, which is 0.3 if there is but one.
+    """
+    rows, error = np.arange(len(count)), np.full_like(gaps, np.inf)
+    error[:, 1:-1] = gaps[:, 2:]
+    last = gaps[rows, count]
+    with np.errstate(invalid="ignore"):
+        ratio = np.where(count > 1, last / np.maximum(gaps[rows, count - 1], 1e-300), 0.3)
+    error[rows, count] = last * ratio.clip(0.05, 1.0)
+    best = error.argmin(1)
+    return best, error[rows, best]
+
+
+def _summed(weights: Array, outputs: Tensor) -> Tensor:
+    """``sum_j w_bj outputs_bj``."""
+    w = torch.from_numpy(np.ascontiguousarray(weights)).to(outputs)
+    return torch.einsum("bj,bj...->b...", w, outputs)
+
+
+def _rms(x: Tensor) -> Array:
+    return x.flatten(1).to(torch.float64).square().mean(1).sqrt().cpu().numpy()
+
+
+def _written(walk: Walk, rows: Array, ok: Array, moved: Walk, stayed: Walk) -> Walk:
+    """The walk with these rows moved or not, as their errors allow."""
+    parts = []
+    for whole, new, old in zip(walk, moved, stayed, strict=True):
+        chosen = ok
+        if isinstance(whole, Tensor):
+            pick = torch.from_numpy(chosen).to(whole.device)
+            value = torch.where(pick.reshape(-1, *[1] * (whole.ndim - 1)), new, old)
+            out = whole.clone()
+            out[torch.from_numpy(rows).to(whole.device)] = value
+        else:
+            value = np.where(chosen.reshape(-1, *[1] * (whole.ndim - 1)), new, old)
+            out = whole.copy()
+            out[rows] = value
+        parts.append(out)
+    return Walk(*parts)
+
+
+def adams_adaptive(
+    model: Model,
+    process: Process,
+    grid: Grid,
+    x: Tensor,
+    *,
+    noise: NoiseSource | int | None = None,
+    tol: float = 1e-3,
+    strip: float = GAUSSIAN_STRIP,
+) -> StepperRun:
+    """Run the sampler between the ends of a grid; its inner nodes do not matter.
+
+    Parameters
+    ----------
+    model : callable
+        Data prediction; asked with times of shape (B,).
+    grid : Grid
+        Gives the two ends; a last step to ``sigma = 0`` is one DDIM step, ``x = alpha D``.
+    tol : float
+        Error of a step in units of the size of a state, in (0, 1). The error at the end is about
+        two to five times as large.
+    strip : float
+        Half width of the strip of analyticity in lam; ``inf`` interpolates by polynomials.
+
+    Raises
+    ------
+    InvalidPlanError, InvalidGridError
+        For a tolerance outside (0, 1), a strip without width, and a start at ``alpha = 0``.
+    StepError, NonFiniteError
+        If it does not arrive, or the model's output is not finite.
+    """
+    del noise
+    check_strip(strip)
+
+    def stepper(lam_start: float, lam_end: float) -> AdaptiveAdams:
+        return AdaptiveAdams(process, lam_start, lam_end, tol, strip)
+
+    return run_adaptive(stepper, model, process, grid, x, tol)
+
+
+register(
+    Sampler(
+        name="adams_adaptive",
+        build=adams_adaptive,
+        kind="stepper",
+        prediction="data",
+        nfe=lambda steps: 0,  # noqa: ARG005 - it chooses its evaluations as it goes
+        tolerance=20.0,
+        family="strip Adams",
+        source="this project; after Shampine & Gordon 1975, Computer Solution of ODEs, ch. 5-10",
+        note="Variable step and order, one evaluation a step, each sample by itself.",
+    )
+)

@@ -1,0 +1,114 @@
+"""Exponential Adams predictor-corrector on functions of a strip: few evaluations, used well.
+
+Three ideas, none of which needs to know the law:
+
+* the data prediction is interpolated by functions analytic in a strip (:mod:`.strip`), which
+  extrapolate over a step of length 1 in lam where polynomials no longer can;
+* the corrector of UniPC: the model output at the predicted state corrects the step at no cost;
+* *realignment*: that output belongs to the predicted state, while the next step starts from the
+  corrected one. It is moved along by the Jacobian that the data prediction of a standard normal
+  law has, ``dD/d(x/alpha) = 1/(1 + rho^2)``: exact for unit variance, right in sign and limits for
+  every variance, and a change of ``O(h^{p+1})``, which costs no order.
+
+``D_t <- D(x~_t, t) + (x_t - x~_t)/(alpha_t (1 + rho_t^2))``, with ``x~`` predicted, x corrected.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import partial
+
+from .errors import InvalidPlanError
+from .grids import Grid
+from .multistep import given_history, named_history
+from .plan import Plan, Tape
+from .process import Node, Process
+from .registry import sampler
+from .rows import Output, data_row
+from .strip import WARY_STRIP, strip_weights
+
+
+def jacobian_of_standard_normal(node: Node) -> float:
+    """``dD/d(x/alpha) = 1/(1 + rho^2)`` of the law N(0, 1)."""
+    return node.alpha**2 / (node.alpha**2 + node.sigma**2)
+
+
+def strip_adams(
+    process: Process,
+    grid: Grid,
+    *,
+    order: int,
+    strip: float = WARY_STRIP,
+    realign: bool = True,
+    history: Sequence[Node] = (),
+) -> Plan:
+    """The plan; order + 1 with exact history, like UniPC. Recommended grid: ``logistic_lam``.
+
+    Parameters
+    ----------
+    order : int
+        Number of nodes of the predictor; the corrector has one more.
+    strip : float
+        Half width of the strip of analyticity in lam; ``inf`` gives polynomials.
+    realign : bool
+        Move each model output along from the predicted to the corrected state.
+    history : sequence of Node
+        Nodes of exact history, newest first.
+
+    Raises
+    ------
+    InvalidPlanError
+        For an order below 1 or a strip without width.
+    """
+    del process  # the nodes of the grid carry all coefficients
+    if order < 1:
+        msg = f"need order >= 1, got {order}"
+        raise InvalidPlanError(msg)
+    row = partial(data_row, weights=strip_weights(strip))
+    tape = Tape()
+    x = tape.input("x", grid[0])
+    earlier = given_history(tape, history[: order - 1], "data")
+    past: list[Output] = [(tape.eval(x, grid[0], "data"), grid[0]), *earlier]
+    for i, (s, t) in enumerate(grid.steps()):
+        predicted = row(tape, s, t, x, past[:order])
+        if i == len(grid) - 1 or t.sigma == 0.0:
+            x = predicted
+        else:
+            new = tape.eval(predicted, t, "data")
+            x = row(tape, s, t, x, [(new, t), *past[:order]])
+            if realign:
+                shift = jacobian_of_standard_normal(t) / t.alpha
+                new = tape.lin((new, 1.0), (x, shift), (predicted, -shift))
+            past = [(new, t), *past][: order + 1]
+        tape.mark(x, t)
+    return tape.plan(x=x, **named_history(past[: max(1, order - 1)]))
+
+
+def _declare(order: int) -> None:
+    @sampler(
+        name=f"strip_adams_{order}",
+        order=order + 1,
+        order_cold=min(order + 1, 3),
+        nfe=lambda n: n,
+        prediction="data",
+        history=order - 1,
+        family="strip Adams",
+        source="this project; corrector of Zhao et al. 2023, arXiv:2302.04867",
+        note=f"Exponential Adams {order}-{order + 1} predictor-corrector on functions analytic in "
+        "a strip of lam, each output realigned to the corrected state.",
+    )
+    def build(
+        process: Process,
+        grid: Grid,
+        *,
+        history: Sequence[Node] = (),
+        strip: float = WARY_STRIP,
+        realign: bool = True,
+    ) -> Plan:
+        return strip_adams(
+            process, grid, order=order, strip=strip, realign=realign, history=history
+        )
+
+
+for _k in (2, 3, 4):
+    _declare(_k)
