@@ -10,7 +10,7 @@ Of a path ``x(lam)`` of a model's ODE,
 
 On a flow (``alpha + sigma = 1``) first-order paths are straight; on a variance-preserving process
 they are arcs of ellipses. And a straight path need not be of first order: on an isotropic Gaussian
-every path is straight, on every process, and one step is wrong.
+every path runs along a ray from the mean, straight until it turns round, and one step is wrong.
 
 Wang et al. 2025, arXiv:2410.07303, whose point this is; straightness is of Liu et al. 2022,
 arXiv:2209.03003, there a mean square over their time, which here would depend on the clock.
@@ -51,7 +51,7 @@ def path_of(at: Callable[[Node], Tensor], nodes: Sequence[Node]) -> Path:
 
 
 def curvature(path: Path) -> Tensor:
-    """Length over chord, minus 1, (B,): 0 iff the path is straight, whatever its speed.
+    """Length over chord, minus 1, (B,): 0 iff the path is straight and never turns round.
 
     The length is that of the polygon of the states, at most the path's own.
 

@@ -21,6 +21,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
+from itertools import pairwise
 
 import numpy as np
 
@@ -64,7 +65,7 @@ def taylorseer(degree: int) -> Rule:
         rows, guess = np.eye(len(used)), np.zeros(len(used))
         for i in range(len(used)):  # rows[j]: the i-th difference at the j-th newest place
             guess += rows[0] * (at - used[0]) ** i / math.factorial(i)
-            gaps = np.array([a - b for a, b in zip(used, used[1:], strict=False)])[: len(rows) - 1]
+            gaps = np.array([a - b for a, b in pairwise(used)])[: len(rows) - 1]
             rows = (rows[:-1] - rows[1:]) / gaps[:, None]
         return _padded(guess, len(places))
 

@@ -56,7 +56,7 @@ class FeatureCache:
 
     @property
     def heads(self) -> Heads:
-        """The model: a key evaluation under the head ``""``, the decoder alone under ``"reuse"``."""
+        """The model: a key evaluation has the head ``""``, the decoder alone ``"reuse"``."""
         return Heads({BIG: self._key, REUSE: self._again})
 
     def _key(self, x: Tensor, t: Any) -> Tensor:

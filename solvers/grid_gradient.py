@@ -4,8 +4,8 @@ The coefficients of a plan are float64 numbers made on the host by a pure builde
 differentiation does not see inside. But a first derivative needs no more than the plan *linearised
 in its grid*: with parameters p, ``W(p) = W + (dW/dp) (p - p0)`` for every weight, the Jacobian by
 central differences of the builder (relative accuracy 1e-9), and for an evaluation at level lam
-``D(x, lam) = D(x, lam_0) + (dD/dlam) (lam - lam_0)``, the partial derivative by a central difference of the
-model. Values are those of the plan; gradients are exact to that accuracy, and go through the
+``D(x, lam) = D(x, lam_0) + (dD/dlam) (lam - lam_0)``, the partial derivative by a central
+difference of the model. Values are those of the plan; gradients are exact to that accuracy, and go through the
 states by automatic differentiation, so the model must be differentiable in x.
 
 AutoDiffusion (Li et al. 2023, arXiv:2309.10438) searches time steps by evolution on FID; here the

@@ -9,7 +9,7 @@ methods work in lam, where ``u = x/alpha`` obeys ``du/dlam = -u + D`` and ``w = 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 from .grids import Grid
@@ -92,11 +92,20 @@ def rk_row(
 
 
 def exp_rk_row(
-    tape: Tape, process: Process, tableau: ExpTableau, s: Node, t: Node, x: int, prediction: str
+    tape: Tape,
+    process: Process,
+    tableau: ExpTableau,
+    s: Node,
+    t: Node,
+    x: int,
+    prediction: str,
+    *,
+    marked: Sequence[Node] = (),
 ) -> int:
     """One exponential Runge-Kutta step in lam on the data or the noise prediction.
 
     A step to ``sigma = 0`` or from ``alpha = 0`` has no inner nodes in lam: it is an Euler step.
+    ``marked`` are nodes of a grid where the inner stages lie: each is the state there.
     """
     if t.sigma == 0.0 or s.alpha == 0.0:
         return euler_row(tape, s, t, x, "nu" if prediction == "data" else "rho")
@@ -112,9 +121,15 @@ def exp_rk_row(
             ratio, scale = math.exp(at.log_alpha - s.log_alpha), -at.sigma * h
         return tape.lin((x, ratio), *((k, scale * w) for k, w in zip(ks, weights, strict=True)))
 
-    for ci, row in zip(c, a, strict=True):
-        at = s if ci == 0.0 else t if ci == 1.0 else process.node_at_lam(s.lam + ci * h)
-        ks.append(tape.eval(combine(at, row) if row else x, at, prediction))
+    for i, (ci, row) in enumerate(zip(c, a, strict=True)):
+        if row and marked:
+            at = marked[i - 1]
+        else:
+            at = s if ci == 0.0 else t if ci == 1.0 else process.node_at_lam(s.lam + ci * h)
+        stage = combine(at, row) if row else x
+        if row and marked:
+            tape.mark(stage, at)
+        ks.append(tape.eval(stage, at, prediction))
     return combine(t, b)
 
 
@@ -175,13 +190,20 @@ def exp_two_stage_exact(c2: float) -> ExpTableau:
     return tableau
 
 
-def exp_three_stage(z: float) -> tuple:
-    """DPM-Solver-3 with nodes 1/3 and 2/3: the third stage carries the whole slope."""
-    c2, c3 = 1 / 3, 2 / 3
-    a32 = c3 * c3 / c2 * phi(2, c3 * z)
-    b3 = phi(2, z) / c3
-    rows = ((), (c2 * phi(1, c2 * z),), (c3 * phi(1, c3 * z) - a32, a32))
-    return (0.0, c2, c3), rows, (phi(1, z) - b3, 0.0, b3)
+def exp_three_stage_at(c2: float, c3: float) -> ExpTableau:
+    """Three stages, the third carries the whole slope: order 3 if ``c3 = 2/3``, else 2."""
+
+    def tableau(z: float) -> tuple:
+        a32 = c3 * c3 / c2 * phi(2, c3 * z)
+        b3 = phi(2, z) / c3
+        rows = ((), (c2 * phi(1, c2 * z),), (c3 * phi(1, c3 * z) - a32, a32))
+        return (0.0, c2, c3), rows, (phi(1, z) - b3, 0.0, b3)
+
+    return tableau
+
+
+exp_three_stage = exp_three_stage_at(1 / 3, 2 / 3)
+"""DPM-Solver-3."""
 
 
 def exp_four_stage(z: float) -> tuple:

@@ -13,7 +13,6 @@ from collections.abc import Mapping, Sequence
 from numbers import Integral
 from typing import Any, NamedTuple
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
@@ -91,7 +90,15 @@ def undoing(plan: Plan) -> list[Event]:
 
 
 def _all_nonzero(w: Weight) -> bool:
-    return bool(np.all(np.asarray(w) != 0))
+    return bool((torch.as_tensor(w) != 0).all())
+
+
+def _check_weights(plan: Plan) -> None:
+    for op in plan.ops:
+        terms = op.terms if isinstance(op, Lin) else ()
+        if any(isinstance(w, Tensor) and w.requires_grad for _, w in terms):
+            msg = "a reversible gradient does not reach learned weights; use run(..., grad=True)"
+            raise NotInvertibleError(msg)
 
 
 def reversible_sample(
@@ -130,6 +137,7 @@ def reversible_sample(
     NonFiniteError
         As of :func:`.run.run`; and if a gradient is not finite.
     """
+    _check_weights(plan)
     given = {**(history or {}), "x": x}
     missing = [name for name in plan.inputs if name not in given]
     if missing:
@@ -250,13 +258,13 @@ class _Sweep:
         terms = merged(op) if isinstance(op, Lin) else {}
         rest = {j: w for j, w in terms.items() if j != event.vector}
         vectors = [self._vector(j) for j in rest]
-        weights = [_weight(w, vectors[0]) for w in rest.values()] if rest else []
+        weights = [usable(w, vectors[0]) for w in rest.values()] if rest else []
         if event.vector == event.row:
             return combine(tuple(weights), tuple(vectors))
         value = self._vector(event.row)
         if rest:
             value = value - combine(tuple(weights), tuple(vectors))
-        return value / _weight(terms[event.vector], value)
+        return value / usable(terms[event.vector], value)
 
     def _ask(self, row: int, op: Eval) -> Tensor:
         """The model once more at a rebuilt state, with a graph while its gradient is to come."""
@@ -283,16 +291,9 @@ class _Sweep:
                     self.grads[k] = old if grad is None else grad if old is None else old + grad
             elif isinstance(op, Lin) and bar is not None:
                 for j, w in op.terms:
-                    self.give(j, bar * _weight(w, bar))
+                    self.give(j, bar * usable(w, bar))
             elif isinstance(op, Input) and bar is not None:
                 self.inputs[op.name] = bar
             self.graphs.pop(self.row, None)
             self.bars.pop(self.row, None)
             self.row -= 1
-
-
-def _weight(w: Weight, like: Tensor) -> float | Tensor:
-    if isinstance(w, Tensor) and w.requires_grad:
-        msg = "a reversible gradient does not reach learned weights; use run(..., grad=True)"
-        raise NotInvertibleError(msg)
-    return usable(w, like)

@@ -130,8 +130,8 @@ class Sada:
         if self.guess == "extrapolated":
             return torch.where(_column(state.skip, state.x), state.guess, state.real[0])
         weights = _lagrange_each(state.lams, s.lam, state.skip.cpu().numpy())
-        terms = (_weight(w, state.x) * d for w, d in zip(weights, state.real, strict=True))
-        return torch.stack(list(terms)).sum(0)
+        columns = [_column(torch.from_numpy(w).to(state.x), state.x) for w in weights]
+        return torch.stack([w * d for w, d in zip(columns, state.real, strict=True)]).sum(0)
 
     def _advance(self, state: State, s: Node, t: Node, data: Tensor) -> Tensor:
         """DPM-Solver++(2M), its first step and one to ``sigma = 0`` DDIM."""
@@ -181,10 +181,6 @@ def _lagrange_each(lams: Sequence[Array], at: float, which: np.ndarray) -> Array
         places = [column[b] for column in lams if math.isfinite(column[b])]
         weights[: len(places), b] = lagrange(places, at)
     return weights
-
-
-def _weight(w: np.ndarray, like: Tensor) -> Tensor:
-    return _column(torch.from_numpy(w).to(like), like)
 
 
 def _column(values: Tensor, like: Tensor) -> Tensor:

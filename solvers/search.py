@@ -24,7 +24,7 @@ import numpy as np
 from torch import Tensor
 
 from .checks import check_state
-from .errors import FokkerError, InvalidGridError, InvalidPlanError, NonFiniteError
+from .errors import FokkerError, InvalidGridError, NonFiniteError
 from .grids import Grid, uniform_lam
 from .model import Model
 from .plan import Plan
@@ -204,7 +204,8 @@ def fitted_predictor(
 
     trees = ExtraTreesRegressor(n_estimators=60, min_samples_leaf=2, random_state=seed)
     kernel = make_pipeline(StandardScaler(), SVR(C=3.0, epsilon=0.02))
-    x, y = np.stack([space.encode(g) for g in genomes]), np.log(np.minimum(np.array(errors), 1e3))
+    x = np.stack([space.encode(g) for g in genomes])
+    y = np.log(np.clip(np.array(errors), 1e-12, 1e3))
     for model in (trees, kernel):
         model.fit(x, y)
 
@@ -234,4 +235,5 @@ def ranking_quality(space: Space[Genome], found: Found[Genome], *, train: int, s
         space, [found.genomes[i] for i in known], [found.errors[i] for i in known], seed
     )
     guess = predict([found.genomes[i] for i in unknown])
-    return float(kendalltau(guess, np.array(found.errors)[unknown]).statistic)
+    tau: Any = kendalltau(guess, np.array(found.errors)[unknown])
+    return float(tau.statistic)

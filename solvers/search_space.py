@@ -12,7 +12,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Generic, Protocol, TypeVar
+from typing import Protocol, TypeVar
 
 import numpy as np
 
@@ -213,7 +213,7 @@ def _jitter(shares: Sequence[float], rng: np.random.Generator, width: float) -> 
 
 
 @dataclass(frozen=True)
-class GridSpace(Generic[Genome]):
+class GridSpace:
     """Shares of the grid of one registered plan sampler; a genome is a tuple of floats."""
 
     sampler: Sampler

@@ -134,7 +134,7 @@ register(
         order_cold=2,
         family="DPM-Solver++",
         source="Lu et al. 2022, arXiv:2211.01095; Saharia et al. 2022, arXiv:2205.11487",
-        note="DPM-Solver++(2M) with dynamic thresholding: its kinks spare order 2 and no higher one; "
+        note="DPM-Solver++(2M) with dynamic thresholding: kinks spare order 2 and no higher one; "
         "clipping is not rotation invariant.",
     )
 )

@@ -279,13 +279,14 @@ class FlowCoupling:
             data = self.transport(z @ self.turn.mT)
             gap = alpha * (data @ self.turn) + sigma * z - goal
             low, high = torch.where(gap < 0, z, low), torch.where(gap < 0, high, z)
-            new = z - gap / (alpha * self._slope(z, data) + sigma)
-            inside = (new > low) & (new < high)
-            new = torch.where(inside, new, 0.5 * (low + high))
-            if bool(((new - z).abs() <= 2e-16 * (1.0 + z.abs())).all()):
-                break
-            z = new
-        return z @ self.turn.mT
+            step = gap / (alpha * self._slope(z, data) + sigma)
+            settled = step.abs() <= 1e-14 * (1.0 + z.abs())
+            inside = (z - step > low) & (z - step < high)
+            z = torch.where(inside | settled, z - step, 0.5 * (low + high))
+            if bool(settled.all()):
+                return z @ self.turn.mT
+        msg = f"no root after 200 steps, the last of size {float((high - low).max())}"
+        raise NonFiniteError(msg)
 
     def _slope(self, z: Tensor, data: Tensor) -> Tensor:
         """``dT/dz``: the density of noise over that of the data, in rotated coordinates."""

@@ -32,7 +32,7 @@ from ..noise import NoiseSource
 from ..plan import Noise
 from ..process import Node, Process
 from ..registry import Sampler
-from .basis import increment
+from .basis import OtherCourse, increment
 from .blackbox import BlackBoxRun, as_source, check_start
 from .foreign_error import ForeignError
 from .intercept import Intercept
@@ -113,7 +113,7 @@ class Foreign:
         ):
             try:
                 return self.loop(session, x)
-            except FokkerError:
+            except (FokkerError, OtherCourse):
                 raise
             except Exception as error:  # anybody's code
                 text = " ".join(str(error).split())

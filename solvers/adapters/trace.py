@@ -28,6 +28,7 @@ from ..process import Array
 from .basis import BasisSession, Call, Event, OtherCourse
 from .foreign import Foreign
 from .foreign_error import ForeignError
+from .levels import lam_of_rho
 
 UNIT = 2.0**-30
 PIXELS = (1, 2, 2)
@@ -53,7 +54,7 @@ class Trace:
     calls : tuple of Call
         The evaluations, with level, label and the level that the label denotes.
     noises : int
-        Number of noise fields (cells of a path counted each).
+        Number of noise fields drawn (cells of a path counted each), with or without any weight.
     nonlinear : str or None
         What the sampler is instead of linear; None if it is linear.
     gap : float
@@ -129,7 +130,7 @@ def trace(foreign: Foreign, *, shape: tuple[int, ...] = PIXELS) -> Trace:
         noises=sum(e.kind in ("noise", "cell") for e in session.events),
         nonlinear=nonlinear,
         gap=gap,
-        notes=foreign.notes + _notes(session.events, nonlinear),
+        notes=foreign.notes + _notes(session.events, weights, nonlinear),
         seconds=time.perf_counter() - begin,
     )
 
@@ -250,11 +251,15 @@ class _Reader:
 
 
 def leaf_form(foreign: Foreign, events: list[Event], weights: list[Array]) -> Plan:
-    """The plan whose every state is written on the leaves."""
+    """The plan whose every state is written on the leaves; noises without any weight are left out.
+
+    A draw is a cell of the clock ``churn``, numbered: nothing says of which path it is an
+    increment. An increment of a path is a cell of the clock ``lam``.
+    """
     tape = Tape()
     leaf = {0: tape.input("x", foreign.start)}
     rows, seen = iter(weights), {}
-    cells = noise_cells(foreign, events)
+    used = np.any(np.stack(weights) != 0.0, axis=0)
 
     def state(row: Array) -> int:
         key = row.tobytes()
@@ -263,50 +268,41 @@ def leaf_form(foreign: Foreign, events: list[Event], weights: list[Array]) -> Pl
             seen[key] = tape.lin(*(terms or [(leaf[0], 0.0)]))
         return seen[key]
 
-    marked: set[int] = set()
+    last = -1
     for n, event in enumerate(events):
         if event.kind in ("noise", "cell"):
-            leaf[event.leaf] = tape.noise(*cells[n])
+            if used[event.leaf]:
+                leaf[event.leaf] = tape.noise(*_cell(event, n))
             continue
         v = state(next(rows))
         if event.call is None:
             continue
         if event.kind == "eval":
             leaf[event.leaf] = tape.eval(v, event.call.node, foreign.prediction)
-        elif v not in marked and v > max(marked, default=-1):
-            tape.mark(v, event.call.node)
-            marked.add(v)
+        elif v > last:
+            last = tape.mark(v, event.call.node)
     return tape.plan(x=state(next(rows)))
 
 
-def noise_cells(foreign: Foreign, events: list[Event]) -> dict[int, tuple[str, float, float]]:
-    """A cell for each noise: of clock ``lam`` where it belongs to a stretch of the path.
-
-    A noise between two evaluations belongs to the stretch of lam between them, an equal share
-    each if there are several. Where the stretches overlap (noise added on purpose), cells are
-    numbered on the clock ``churn``.
-    """
-    del foreign
-    found: dict[int, tuple[str, float, float]] = {}
-    draws = 0
-    for n, event in enumerate(events):
-        if event.kind == "cell":
-            low, high = event.ends
-            found[n] = ("lam", -math.log(high), math.inf if low <= 0 else -math.log(low))
-        elif event.kind == "noise":
-            found[n] = ("churn", float(draws), float(draws + 1))
-            draws += 1
-    return found
+def _cell(event: Event, number: int) -> tuple[str, float, float]:
+    if event.kind == "noise":
+        return "churn", float(number), float(number + 1)
+    low, high = event.ends
+    return "lam", lam_of_rho(high), lam_of_rho(low)
 
 
-def _notes(events: list[Event], nonlinear: str | None) -> tuple[str, ...]:
+def _notes(events: list[Event], weights: list[Array], nonlinear: str | None) -> tuple[str, ...]:
     notes = [] if nonlinear is None else [f"not linear: {nonlinear}"]
     calls = [e.call for e in events if e.kind == "eval" and e.call is not None]
     worst = max(calls, key=lambda c: abs(c.rounding), default=None)
-    if worst is not None and abs(worst.rounding) > 1e-6:
+    if worst is not None and worst.denoted is not None and abs(worst.rounding) > 1e-6:
         notes.append(
             f"the time {worst.label:g} given to the model stands for lam = "
-            f"{worst.denoted.lam if worst.denoted else math.nan:.6g}, the formula assumes "
-            f"lam = {worst.node.lam:.6g}"
+            f"{worst.denoted.lam:.6g}, the formula assumes lam = {worst.node.lam:.6g}"
         )
+    if weights:
+        drawn = [e.leaf for e in events if e.kind in ("noise", "cell")]
+        idle = sum(not np.any([row[k] for row in weights]) for k in drawn)
+        if idle:
+            notes.append(f"{idle} of the {len(drawn)} noises it draws have no weight")
     return tuple(notes)

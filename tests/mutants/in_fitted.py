@@ -42,7 +42,7 @@ STATISTICS = [
         "moved = y + (near.rho - node.rho) * eps",
         "moved = y + 0.0 * eps",
         "derivative at a fixed state, not along the flow",
-        (f"{V3}::test_estimated_statistics_of_a_gaussian_are_those_of_its_formula",),
+        (f"{V3}::test_s_and_b_are_the_regression_along_the_exact_flow",),
     ),
     Mutant(
         "solvers/statistics_v3.py",
@@ -129,7 +129,7 @@ V3_STEPS = [
         "use[1 : len(use) - 1 + corrector]",
         "use[1 : len(use) + corrector]",
         "a corrector of one node too many",
-        (f"{V3}::test_with_its_corrector_and_no_statistics_it_is_unipc_with_exact_weights",),
+        (f"{V3}::test_a_corrector_reads_as_many_outputs_as_it_says",),
     ),
 ]
 

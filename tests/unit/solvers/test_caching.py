@@ -86,7 +86,7 @@ def test_degree_zero_is_reuse_and_degree_one_is_the_line_in_both():
 def asked(plan) -> list[int]:
     """Positions in the grid of the evaluations that are made."""
     lams = [m.node.lam for m in plan.marks]
-    start = [op.node.lam for op in plan.ops if isinstance(op, Eval)][0]
+    start = next(op.node.lam for op in plan.ops if isinstance(op, Eval))
     return [[start, *lams].index(op.node.lam) for op in plan.ops if isinstance(op, Eval)]
 
 
@@ -151,7 +151,7 @@ def test_what_cannot_be_cached_is_one_sentence():
         cached(get("edm_heun")(PROCESS, grid), every(2))
     with pytest.raises(InvalidPlanError, match=r"interval >= 1 and first >= 1, got 0 and 1"):
         every(0)
-    with pytest.raises(InvalidPlanError, match="degree of an extrapolation .* got -1"):
+    with pytest.raises(InvalidPlanError, match=r"degree of an extrapolation .* got -1"):
         newton(-1)
     with pytest.raises(InvalidPlanError, match=r"one of \('lam', 'index'\), got 't'"):
         cached(base, every(2), clock="t")

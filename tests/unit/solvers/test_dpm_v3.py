@@ -14,7 +14,7 @@ from fokker.analysis.paired import FlowProblem, rms, sample
 from fokker.solvers.dpm_v3 import Output, dpm_v3, v3_row
 from fokker.solvers.errors import InvalidPlanError
 from fokker.solvers.grids import Grid, uniform_lam, wavy_lam
-from fokker.solvers.plan import Plan, Tape
+from fokker.solvers.plan import Eval, Lin, Plan, Tape
 from fokker.solvers.plan_algebra import distance, to_prediction
 from fokker.solvers.predictor_corrector import unipc
 from fokker.solvers.process import Array
@@ -66,6 +66,17 @@ def test_with_its_corrector_and_no_statistics_it_is_unipc_with_exact_weights(ord
     ours = dpm_v3(VP, grid, order=order, corrector=1)
     assert distance(ours, unipc(VP, grid, order=order, rule="exact")) < 1e-12
     assert distance(ours, dpm_v3(VP, grid, order=order, corrector=0)) > 1e-3
+
+
+@pytest.mark.parametrize(("corrector", "most"), [(None, 3), (0, 3), (1, 4)])
+def test_a_corrector_reads_as_many_outputs_as_it_says(corrector, most):
+    plan = dpm_v3(VP, wavy_lam(VP, -2.0, 2.0).grid(8), order=3, corrector=corrector)
+    read = []
+    for mark in plan.marks[3:-1]:
+        row = plan.ops[mark.vector]
+        assert isinstance(row, Lin)
+        read.append(sum(isinstance(plan.ops[j], Eval) for j, _ in row.terms))
+    assert set(read) == {most}
 
 
 def test_velocity_statistics_integrate_the_velocity_over_the_angle():
@@ -192,6 +203,30 @@ def test_estimated_statistics_of_a_gaussian_are_those_of_its_formula():
     np.testing.assert_allclose(b0 - s0 * l1 * MEAN, b1, atol=2e-3)
 
 
+def test_s_and_b_are_the_regression_along_the_exact_flow():
+    """With f from states that the exact flow carries to neighbouring levels, not from a tangent."""
+    p = problem("product")
+    lams, middle, step = np.linspace(-1.0, 1.0, 21), 10, 1e-3
+    s = p.process.node_at_lam(lams[0])
+    x = s.alpha * p.law.sample(256, seed=1) + s.sigma * p.law.sample(256, seed=2)
+    grid = uniform_lam(p.process, -1.0, 1.0).grid(2)
+    found = estimate(p.model(), p.process, grid, x, nodes=21)
+
+    def f(lam: float) -> Array:
+        node = p.process.node_at_lam(lam)
+        state = p.law.flow(x, (s.alpha, s.sigma), (node.alpha, node.sigma))
+        ell = found(node)[0]
+        return ((1 - ell) * state.numpy() / node.alpha) - p.model()(state, node.t).numpy()
+
+    lam = lams[middle]
+    here, rate = f(lam), (f(lam + step) - f(lam - step)) / (2 * step)
+    for k in range(3):
+        slope, offset = np.polyfit(here[:, k], rate[:, k], 1)
+        _, s_found, b_found = found(p.process.node_at_lam(lam))
+        assert s_found[k] == pytest.approx(slope, rel=1e-3, abs=1e-3)
+        assert b_found[k] == pytest.approx(offset, rel=1e-3, abs=1e-3)
+
+
 @pytest.fixture(scope="module")
 def fitted():
     p = problem("mixture")
@@ -255,12 +290,12 @@ def test_the_corrector_reuses_f_of_the_predicted_state_with_its_own_x():
     """Reusing D (or eps) with the corrected x is another sampler: the cache trap."""
     grid = wavy_lam(VP, -1.0, 1.0).grid(3)
     plan = dpm_v3(VP, grid, order=2, corrector=1, statistics=constant(0.5, 0.0))
-    states = [op.source for op in plan.ops if hasattr(op, "source")]
+    states = [op.source for op in plan.ops if isinstance(op, Eval)]
     predicted, corrected = states[1], plan.marks[0].vector
     assert predicted != corrected
-    second = dict(plan.ops[plan.marks[1].vector].terms)  # pyright: ignore
-    assert predicted in second
-    assert corrected in second
+    row = plan.ops[plan.marks[1].vector]
+    assert isinstance(row, Lin)
+    assert {predicted, corrected} <= {j for j, _ in row.terms}
 
 
 def test_what_cannot_be_is_refused_in_one_sentence():

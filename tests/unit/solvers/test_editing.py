@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import cast
+
 import numpy as np
 import pytest
 import torch
@@ -201,7 +203,7 @@ def test_an_edit_without_a_difference_returns_the_data_bit_for_bit(steps):
 @pytest.mark.parametrize("steps", [1, 7, 30])
 def test_between_gaussians_the_edit_is_a_product_over_levels(steps):
     """``y - x_0 = (1 - prod a^2 c^2/(a^2 c^2 + s^2)) (m_2 - m_1)`` along each eigenvector."""
-    law = GAUSSIAN.law
+    law = cast(Gaussian, GAUSSIAN.law)
     other = Gaussian(law.mean + torch.tensor([1.0, -0.5, 0.3, 2.0]), law.cov)
     models = [exact_model(one, VP, "noise") for one in (law, other)]
     nodes = wavy_lam(VP, -4.0, 3.0).grid(steps)

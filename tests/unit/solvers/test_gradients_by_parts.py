@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import weakref
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 
 import numpy as np
 import pytest
@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from fokker.solvers.checkpointing import checkpointed, cut
 from fokker.solvers.errors import InvalidPlanError, NonFiniteError, NotInvertibleError
 from fokker.solvers.grids import Grid, wavy_lam
-from fokker.solvers.plan import Plan, Tape
+from fokker.solvers.plan import Tape
 from fokker.solvers.registry import get
 from fokker.solvers.reversible_gradient import reversible_sample, undoing
 from fokker.solvers.run import run
@@ -117,12 +117,11 @@ def test_a_number_of_parts_that_is_none_is_refused(parts):
 
 
 def test_a_missing_history_is_named():
-    for sample in (checkpointed, reversible_sample):
-        with pytest.raises(InvalidPlanError, match="'m-1' is missing|'x-1' is missing"):
-            plan = two_step(grid(3))
-            if sample is reversible_sample:
-                plan = get("o_belm")(VP, grid().part(1, 4), resume=grid()[0], carry=True)
-            sample(plan, Net(), start())
+    with pytest.raises(InvalidPlanError, match="'m-1' is missing"):
+        checkpointed(two_step(grid(3)), Net(), start())
+    pairs = get("o_belm")(VP, grid().part(1, 4), resume=grid()[0], carry=True)
+    with pytest.raises(InvalidPlanError, match="'x-1' is missing"):
+        reversible_sample(pairs, Net(), start())
 
 
 # -- reversible -----------------------------------------------------------------------------------
@@ -193,9 +192,9 @@ def test_learned_weights_are_refused_not_ignored():
     nodes, tape = grid(2).nodes, Tape()
     w = torch.tensor(0.5, dtype=torch.float64, requires_grad=True)
     x = tape.input("x", nodes[0])
-    plan = tape.plan(x=tape.lin((x, w)), y=tape.eval(x, nodes[0]))
+    plan = tape.plan(x=tape.lin((x, w)))
     with pytest.raises(NotInvertibleError, match="does not reach learned weights"):
-        reversible_sample(plan, Net(), start().requires_grad_())["x"].sum().backward()
+        reversible_sample(plan, Net(), start())
 
 
 def test_a_gradient_that_is_not_finite_is_an_error():
@@ -227,8 +226,8 @@ class Held:
 
 
 @pytest.fixture
-def held() -> Iterator[Held]:
-    yield Held()
+def held() -> Held:
+    return Held()
 
 
 def tanh_model(held: Held) -> Callable[[Tensor, float], Tensor]:
@@ -236,14 +235,14 @@ def tanh_model(held: Held) -> Callable[[Tensor, float], Tensor]:
 
     class Tanh(torch.autograd.Function):
         @staticmethod
-        def forward(ctx, x):  # noqa: ANN001, ANN205
+        def forward(ctx, x):
             saved = torch.tanh(x)
             held.born(saved)
             ctx.save_for_backward(saved)
             return saved.clone()
 
         @staticmethod
-        def backward(ctx, bar):  # noqa: ANN001, ANN205
+        def backward(ctx, bar):
             (saved,) = ctx.saved_tensors
             return bar * (1 - saved**2)
 

@@ -14,7 +14,7 @@ from fokker.solvers.caching import every
 from fokker.solvers.errors import InvalidLawError, InvalidPlanError, ShapeError
 from fokker.solvers.features import FeatureCache, reuse_features
 from fokker.solvers.grids import power_t, uniform_lam
-from fokker.solvers.heads import Heads, heads_of, route, route_each
+from fokker.solvers.heads import Heads, heads_of, route
 from fokker.solvers.plan import Eval
 from fokker.solvers.plan_algebra import canonical, to_prediction
 from fokker.solvers.registry import get
