@@ -87,7 +87,7 @@ def best_of_quantile(weights: Sequence[float], count: int, p: float = 0.5) -> fl
         high += 1.0
     while float(weighted_chi2_cdf(weights, math.exp(low))) > goal:
         low -= 1.0
-    for _ in range(60):  # bisection of log q
+    for _ in range(40):  # bisection of log q
         middle = 0.5 * (low + high)
         below = float(weighted_chi2_cdf(weights, math.exp(middle))) < goal
         low, high = (middle, high) if below else (low, middle)

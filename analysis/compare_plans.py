@@ -5,6 +5,10 @@ to the model, in order, then what they put out. Noises are matched by the order 
 since a foreign sampler does not say of which path they are increments.
 
 A weight of the difference is measured relative to the larger weight where that is over 1.
+
+A step that differs changes all rows after it. So rows are also compared one by one, given the same
+history: the second plan's formula of a row, fed with the rows of the first plan before it. That
+finds the step in which two samplers part.
 """
 
 from __future__ import annotations
@@ -14,11 +18,15 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from ..solvers.errors import FokkerError
+import numpy as np
+
+from ..solvers.adapters.compress import leaf_rows
+from ..solvers.errors import AnalysisError, FokkerError
 from ..solvers.grids import Grid
 from ..solvers.plan import Eval, Lin, Noise, Plan
+from ..solvers.plan_algebra import to_prediction
 from ..solvers.process import DATA, Node, Process
-from ..solvers.registry import Sampler, samplers
+from ..solvers.registry import Sampler, get, samplers
 from .explain import Difference, explain
 
 EQUAL = 1e-11
@@ -38,29 +46,35 @@ class Comparison:
         does not.
     rows : tuple of (str, float)
         For each row, the last ones the outputs, its largest difference.
+    local : tuple of float
+        For each row, the largest difference of its formula, given the same history.
     difference : Difference
         All of it.
+    tolerance : float
+        Rows that differ by less are equal.
     """
 
     name: str
     gap: float
     rows: tuple[tuple[str, float], ...]
+    local: tuple[float, ...]
     difference: Difference
+    tolerance: float = EQUAL
 
     @property
     def equal(self) -> bool:
         """Whether the plans agree to rounding."""
-        return self.gap <= EQUAL
+        return self.gap <= self.tolerance
 
     @property
     def same(self) -> int:
-        """Number of rows that agree."""
-        return sum(gap <= EQUAL for _, gap in self.rows)
+        """Number of rows with the same formula, given the same history."""
+        return sum(gap <= self.tolerance for gap in self.local)
 
     @property
     def agreed(self) -> float:
         """Largest difference in the rows that agree."""
-        return max((gap for _, gap in self.rows if gap <= EQUAL), default=0.0)
+        return max((gap for _, gap in self.rows if gap <= self.tolerance), default=0.0)
 
     def __str__(self) -> str:
         """One sentence."""
@@ -72,21 +86,27 @@ class Comparison:
             )
         if self.equal:
             return f"equal to {self.name} up to {self.gap:.1g}"
-        wrong = [(k, text) for k, (text, gap) in enumerate(self.rows) if gap > EQUAL]
-        count, first = len(self.rows), wrong[0][0]
-        if not self.same:
-            return f"differs from {self.name} in every row, by up to {self.gap:.2g}"
-        if len(wrong) == 1:
-            where = "the last row" if first == count - 1 else wrong[0][1]
-            return f"equal to {self.name} up to {self.agreed:.1g} except {where}, by {self.gap:.2g}"
-        if first >= count - 3:
-            where = f"the last {count - first} rows"
+        count = len(self.rows)
+        apart = [k for k, gap in enumerate(self.local) if gap > self.tolerance]
+        if len(apart) in (0, count) or self.agreed == 0.0:
+            return f"differs from {self.name} in {len(apart)} of {count} rows, by {self.gap:.2g}"
+        if apart == [count - 1]:
+            where = "the last row"
+        elif len(apart) <= 3:
+            where = ", ".join(self.rows[k][0] for k in apart)
+        elif apart == list(range(apart[0], count)):
+            where = f"all rows from {self.rows[apart[0]][0]} on"
         else:
-            where = f"{len(wrong)} of {count} rows, first {wrong[0][1]}"
-        return f"equal to {self.name} up to {self.agreed:.1g} except {where}, by up to {self.gap:.2g}"
+            where = f"{len(apart)} of {count} rows, first {self.rows[apart[0]][0]}"
+        return (
+            f"equal to {self.name} up to {self.agreed:.1g} except {where}, "
+            f"by {max(self.local[k] for k in apart):.2g}"
+        )
 
 
-def compare(first: Plan, second: Plan, name: str = "the other") -> Comparison:
+def compare(
+    first: Plan, second: Plan, name: str = "the other", *, tolerance: float = EQUAL
+) -> Comparison:
     """Compare two plans row by row.
 
     Parameters
@@ -95,6 +115,8 @@ def compare(first: Plan, second: Plan, name: str = "the other") -> Comparison:
         Plans with scalar weights; both are written for the prediction that the first asks for.
     name : str
         What to call the second.
+    tolerance : float
+        Rows that differ by less are equal; about 1e-5 for a plan that was read in float32.
     """
     a, b = renumbered(first), renumbered(second)
     found = explain(a, b, tolerance=0.0)
@@ -104,7 +126,61 @@ def compare(first: Plan, second: Plan, name: str = "the other") -> Comparison:
         gaps[entry.row] = max(gaps.get(entry.row, 0.0), gap)
     missing = found.only_first or found.only_second
     worst = float("inf") if missing else max(gaps.values(), default=0.0)
-    return Comparison(name, worst, tuple(gaps.items()), found)
+    local = () if missing else _local(a, to_prediction(b, found.prediction), found.prediction)
+    return Comparison(name, worst, tuple(gaps.items()), local, found, tolerance)
+
+
+def _local(first: Plan, second: Plan, prediction: str) -> tuple[float, ...]:
+    """Largest difference of each row of the second plan, fed with rows of the first."""
+    first = to_prediction(first, prediction)
+    target, order = leaf_rows(first)
+    rows = [target[op.source] for op in first.ops if isinstance(op, Eval)]
+    common = sorted(first.outputs.keys() & second.outputs.keys())
+    ends = {second.outputs[n]: target[first.outputs[n]] for n in common}
+    leaf = _partners(first, second, order)
+    wanted = [op.source for op in second.ops if isinstance(op, Eval)]
+    known: dict[int, Any] = {}
+    gaps: dict[int, float] = {}
+    for i, op in enumerate(second.ops):
+        if not isinstance(op, Lin):
+            known[i] = leaf[i]
+            continue
+        known[i] = sum(float(w) * known[j] for j, w in op.terms)
+        for k, source in enumerate(wanted):
+            if source == i and k < len(rows):
+                gaps[k] = _away(known[i], rows[k])
+                known[i] = rows[k]
+        if i in ends:
+            gaps[len(rows) + common.index(_name_of(second, i, common))] = _away(known[i], ends[i])
+    count = len(rows) + len(common)
+    return tuple(gaps.get(k, 0.0) for k in range(count))
+
+
+def _name_of(plan: Plan, vector: int, names: Sequence[str]) -> str:
+    return next(n for n in names if plan.outputs[n] == vector)
+
+
+def _partners(first: Plan, second: Plan, order: list[int]) -> dict[int, Any]:
+    """For each leaf of the second plan the unit vector of its partner, by kind and turn."""
+    eye = np.eye(len(order))
+    places: dict[Any, list[int]] = {}
+    for k, i in enumerate(order):
+        places.setdefault(_kind(first.ops[i]), []).append(k)
+    out = {}
+    for i, op in enumerate(second.ops):
+        if not isinstance(op, Lin):
+            left = places.get(_kind(op), [])
+            out[i] = eye[left.pop(0)] if left else np.zeros(len(order))
+    return out
+
+
+def _kind(op: Any) -> Any:
+    return getattr(op, "name", type(op).__name__)
+
+
+def _away(a: Any, b: Any) -> float:
+    scale = np.maximum(1.0, np.maximum(np.abs(a), np.abs(b)))
+    return float((np.abs(a - b) / scale).max())
 
 
 def renumbered(plan: Plan) -> Plan:
@@ -170,14 +246,16 @@ def nearest(
     process: Process,
     grids: Iterable[Grid] | None = None,
     *,
+    end: Node | None = None,
     among: Sequence[Sampler] | None = None,
     top: int = 3,
+    tolerance: float = EQUAL,
 ) -> Search:
     """The registered samplers, with their options, that are nearest to a plan.
 
-    Nearest is the one with the most equal rows, and among those the one with the smallest
-    difference. Samplers that ask or draw another number of times are left out; so are samplers
-    that refuse the grid.
+    Nearest is the one with the most rows of the same formula, and among those the one with the
+    smallest difference. Samplers that ask or draw another number of times are left out; so
+    are samplers that refuse the grid.
 
     Parameters
     ----------
@@ -186,27 +264,76 @@ def nearest(
     process : Process
         Its process.
     grids : iterable of Grid, optional
-        The grids it may be on; by default :func:`grids_of`.
+        The grids it may be on; by default :func:`grids_of`, with ``end``.
+    end : Node, optional
+        Where the plan ends.
     among : sequence of Sampler, optional
         By default all registered plans.
     top : int
         How many to give back.
+    tolerance : float
+        Rows that differ by less are equal.
     """
     evals, noises = _counts(plan)
     found, tried = [], 0
-    for grid in grids_of(plan) if grids is None else grids:
+    for grid in grids_of(plan, end) if grids is None else grids:
         for entry in samplers("plan") if among is None else among:
             for options in variants(entry):
-                try:
-                    other = entry(process, grid, **options)
-                except (FokkerError, TypeError, ValueError, ArithmeticError):
-                    continue
-                if _counts(other) != (evals, noises):
+                other = _build(entry, process, grid, options)
+                if other is None or _counts(other) != (evals, noises):
                     continue
                 tried += 1
-                found.append(compare(plan, other, _name(entry, options)))
-    found.sort(key=lambda c: (-c.same if c.gap < float("inf") else 1, c.gap, len(c.name)))
+                title = _name(entry, options)
+                found.append(compare(plan, other, title, tolerance=tolerance))
+    found.sort(key=_rank)
     return Search(tuple(found[:top]), tried)
+
+
+def against(
+    plan: Plan,
+    process: Process,
+    name: str,
+    end: Node | None = None,
+    *,
+    tolerance: float = EQUAL,
+) -> Comparison:
+    """The plan compared with a registered sampler, on the grid and options that fit best.
+
+    Raises
+    ------
+    UnknownSamplerError
+        If there is no such sampler.
+    AnalysisError
+        If it has no plan on any grid of :func:`grids_of`.
+    """
+    entry = get(name)
+    found = []
+    for grid in grids_of(plan, end):
+        for options in variants(entry):
+            other = _build(entry, process, grid, options)
+            if other is not None:
+                title = _name(entry, options)
+                found.append(compare(plan, other, title, tolerance=tolerance))
+    if not found:
+        msg = f"{name} has no plan on the levels of this sampler"
+        raise AnalysisError(msg)
+    return min(found, key=_rank)
+
+
+def _build(
+    entry: Sampler, process: Process, grid: Grid, options: Mapping[str, Any]
+) -> Plan | None:
+    """A sampler on a grid, or None if it refuses the grid or the option."""
+    try:
+        plan = entry(process, grid, **options)
+    except (FokkerError, TypeError, ValueError, ArithmeticError):
+        return None
+    return plan if isinstance(plan, Plan) else None
+
+
+def _rank(found: Comparison) -> tuple[float, float, int, str]:
+    gap = 0.0 if found.equal else found.gap
+    return -found.same, gap, len(found.name), found.name
 
 
 def _counts(plan: Plan) -> tuple[int, int]:
@@ -222,8 +349,7 @@ def _weighs(w: Any) -> bool:
 VALUES: Mapping[str, tuple[Any, ...]] = {
     "eta": (0.0, 1.0),
     "eta_ddim": (0.0, 1.0),
-    "final": ("full", "lower", "euler"),
-    "ends": (False, True),
+    "final": ("full", "lower"),
 }
 """Values of options that are tried, beside the defaults."""
 

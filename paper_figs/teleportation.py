@@ -197,9 +197,9 @@ def _two_planes(data: Data) -> Measured:
 
 def _cubic(data: Data) -> Measured:
     row = data["deviation"]
-    chosen = [
-        (lam, g) for lam, g in zip(row["lam"], row["gap"], strict=True) if lam < -2 and g > 0
-    ]
+    # not from the very start, where the two flows are still together by construction
+    both = zip(row["lam"], row["gap"], strict=True)
+    chosen = [(lam, gap) for lam, gap in both if -3.0 <= lam <= -1.5 and gap > 0]
     slope, error = _slope([lam for lam, _ in chosen], [float(np.log(g)) for _, g in chosen])
     text = f"the deviation grows like e^({slope:.2f} λ) (± {error:.2f})"
     return Measured(text, judge(slope - error, slope + error, least=2.75))

@@ -52,7 +52,7 @@ def _law(name: str) -> Problem:
 
 
 def data(
-    *, nfes: Sequence[int] = NFES, fitted_on: int = 256, batch: int = 64, nodes: int = 48
+    *, nfes: Sequence[int] = NFES, fitted_on: int = 256, batch: int = 48, nodes: int = 40
 ) -> Data:
     """Statistics of three laws, and errors of fitted and fixed samplers on two of them."""
     out: Data = {"nfes": list(nfes), "batch": batch, "fitted_on": fitted_on}

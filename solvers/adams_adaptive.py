@@ -18,6 +18,7 @@ buys few rejections (one in thirty), which cost an evaluation each.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -25,8 +26,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from .adaptive import ask_some
 from .adaptive_ends import per_sample, run_adaptive
-from .errors import NonFiniteError
 from .grids import Grid
 from .model import Model
 from .noise import NoiseSource
@@ -101,11 +102,13 @@ class AdaptiveAdams:
             return self._first(model, walk)
         rows = np.flatnonzero(walk.lam < self.lam_end)
         here = Walk(*(part[rows] for part in walk))
+        ask = self._asker(model, walk.x, rows)
         left = self.lam_end - here.lam
         h = np.where(left - here.h < STRETCH * here.h, left, here.h)
         end = np.where(h == left, self.lam_end, here.lam + h)
-        trial = self.attempt(model, here, end)
+        trial = self.attempt(ask, here, end)
         ok = trial.error <= self.tol
+        self.accepted(rows[ok], end[ok], Trial(*(part[ok] for part in trial)))
         factor = (MARGIN * self.tol / np.maximum(trial.error, 1e-300)) ** (1 / (trial.best + 2))
         factor = np.where(ok, factor.clip(SHRINK, GROW), factor.clip(SHRINK, 0.7))
         if (~ok & (h * factor < 1e-9)).any():
@@ -132,7 +135,10 @@ class AdaptiveAdams:
         )
         return _written(walk, rows, ok, moved, stayed)
 
-    def attempt(self, model: Model, here: Walk, end: Array) -> Trial:
+    def accepted(self, rows: Array, end: Array, trial: Trial) -> None:
+        """What is told of each step that is taken; a recorder listens (:mod:`.dense`)."""
+
+    def attempt(self, ask: Callable[[Tensor, Array], Tensor], here: Walk, end: Array) -> Trial:
         """Predict, ask, and correct with every order."""
         log_alpha = self.process.log_alpha_of_lam(end)
         size = np.exp(log_alpha) * np.sqrt(1.0 + np.exp(-2.0 * end))
@@ -142,7 +148,7 @@ class AdaptiveAdams:
         old = prefix_weights(here.nodes, here.lam, end, self.strip)
         guess = old[np.arange(len(end)), here.order - 1]
         predicted = kept + alpha * _summed(guess, here.outputs)
-        raw = self._ask(model, predicted, end)
+        raw = ask(predicted, end)
         known = torch.cat([raw[:, None], here.outputs], 1)
         weights = prefix_weights(np.column_stack([end, here.nodes]), here.lam, end, self.strip)
         gaps = np.full((len(end), MOST_NODES + 1), np.inf)
@@ -164,7 +170,7 @@ class AdaptiveAdams:
     def _first(self, model: Model, walk: Walk) -> Walk:
         """The model at the start."""
         outputs = walk.outputs.clone()
-        outputs[:, 0] = self._ask(model, walk.x, walk.lam)
+        outputs[:, 0] = self._asker(model, walk.x, np.arange(len(walk.x)))(walk.x, walk.lam)
         return walk._replace(outputs=outputs, count=walk.count + 1, nfe=walk.nfe + 1)
 
     def _filled(self, nodes: Array, count: Array) -> Array:
@@ -173,16 +179,19 @@ class AdaptiveAdams:
             nodes[:, j] = np.where(j < count, nodes[:, j], nodes[:, j - 1] - 1.0)
         return nodes
 
-    def _ask(self, model: Model, x: Tensor, lam: Array) -> Tensor:
-        times = torch.from_numpy(np.ascontiguousarray(self.process.t_of_lam(lam)))
-        out = model(x, times)
-        bad = ~torch.isfinite(out).flatten(1).all(1)
-        if bool(bad.any()):
-            t = float(times[int(bad.nonzero()[0])])
-            ids = bad.nonzero().flatten().tolist()
-            msg = f"the model's output is not finite at t = {t}"
-            raise NonFiniteError(msg, step=None, t=t, sample_ids=ids)
-        return out.to(x.dtype)
+    def _asker(
+        self, model: Model, whole: Tensor, rows: Array
+    ) -> Callable[[Tensor, Array], Tensor]:
+        """The model at these rows of the batch, named by their places in it if it fails."""
+
+        def ask(x: Tensor, lam: Array) -> Tensor:
+            states, lams = whole.clone(), np.full(len(whole), np.nan)
+            states[torch.from_numpy(rows).to(whole.device)], lams[rows] = x, lam
+            which = np.isin(np.arange(len(whole)), rows)
+            out = ask_some(self.process, model, states, states, lams, which)
+            return out[torch.from_numpy(rows).to(whole.device)]
+
+        return ask
 
 
 def best_order(gaps: Array, count: Array) -> tuple[Array, Array]:

@@ -86,7 +86,7 @@ class Adaptive12:
             msg = f"a step shrank to nothing at lam = {at}; tol = {self.tol} is too small"
             raise StepError(msg)
         return State(
-            torch.where(_column(ok, low), high, state.x),
+            torch.where(column(ok, low), high, state.x),
             data,
             np.where(busy, ~ok, state.known).astype(float),
             lam,
@@ -97,35 +97,47 @@ class Adaptive12:
         )
 
     def _ask(self, model: Model, x: Tensor, old: Tensor, lam: Array, which: np.ndarray) -> Tensor:
-        """New data predictions where ``which``, old ones elsewhere."""
-        if not which.any():
-            return old
-        rows = np.flatnonzero(which)
-        times = torch.from_numpy(self.process.t_of_lam(lam[rows]))
-        out = model(x[rows], times)
-        bad = ~torch.isfinite(out).flatten(1).all(1)
-        if bool(bad.any()):
-            ids = rows[bad.cpu().numpy()].tolist()
-            t = float(times[int(bad.nonzero()[0])])
-            msg = f"the model's output is not finite at t = {t}, samples {ids}"
-            raise NonFiniteError(msg, step=None, t=t, sample_ids=ids)
-        new = old.clone()
-        new[rows] = out.to(old.dtype)
-        return new
+        return ask_some(self.process, model, x, old, lam, which)
 
     def _carry(self, x: Tensor, data: Tensor, begin: Array, end: Array) -> Tensor:
         """DDIM from ``begin`` to ``end`` with this data prediction, each sample its own step."""
         log_alpha = self.process.log_alpha_of_lam(end)
         keep = np.exp(log_alpha - end - self.process.log_alpha_of_lam(begin) + begin)
         gain = np.exp(log_alpha) * -np.expm1(begin - end)
-        return _column(keep, x) * x + _column(gain, x) * data
+        return column(keep, x) * x + column(gain, x) * data
 
     def _error(self, x: Tensor, low: Tensor, high: Tensor) -> Array:
         scale = self.tol * (1.0 + torch.maximum(x.abs(), low.abs()))
         return ((high - low).abs() / scale).flatten(1).amax(1).to(torch.float64).cpu().numpy()
 
 
-def _column(values: np.ndarray, like: Tensor) -> Tensor:
+def ask_some(
+    process: Process, model: Model, x: Tensor, old: Tensor, lam: Array, which: np.ndarray
+) -> Tensor:
+    """New model outputs for the samples ``which``, each at its own lam; old ones elsewhere.
+
+    Raises
+    ------
+    NonFiniteError
+        If an output is not finite, with the time and the samples.
+    """
+    if not which.any():
+        return old
+    rows = np.flatnonzero(which)
+    times = torch.from_numpy(process.t_of_lam(lam[rows]))
+    out = model(x[rows], times)
+    bad = ~torch.isfinite(out).flatten(1).all(1)
+    if bool(bad.any()):
+        ids = rows[bad.cpu().numpy()].tolist()
+        t = float(times[int(bad.nonzero()[0])])
+        msg = f"the model's output is not finite at t = {t}, samples {ids}"
+        raise NonFiniteError(msg, step=None, t=t, sample_ids=ids)
+    new = old.clone()
+    new[rows] = out.to(old.dtype)
+    return new
+
+
+def column(values: np.ndarray, like: Tensor) -> Tensor:
     """One number a sample, broadcast over its coordinates."""
     column = torch.from_numpy(np.asarray(values)).to(like.device)
     column = column if column.dtype == torch.bool else column.to(like.dtype)

@@ -24,6 +24,13 @@ def per_sample(values: np.ndarray, like: Tensor) -> Tensor:
     return column.reshape(-1, *[1] * (like.ndim - 1))
 
 
+def check_tolerance(tol: float) -> None:
+    """Refuse a tolerance outside (0, 1)."""
+    if not 0 < tol < 1:
+        msg = f"tol must lie in (0, 1), got {tol}"
+        raise InvalidPlanError(msg)
+
+
 def run_adaptive(
     stepper: Callable[[float, float], Stepper[Any]],
     model: Model,
@@ -44,9 +51,7 @@ def run_adaptive(
     InvalidPlanError, InvalidGridError
         For a tolerance outside (0, 1), and a start at ``alpha = 0``.
     """
-    if not 0 < tol < 1:
-        msg = f"tol must lie in (0, 1), got {tol}"
-        raise InvalidPlanError(msg)
+    check_tolerance(tol)
     if not math.isfinite(grid[0].lam):
         msg = "an adaptive sampler needs a finite lam to start from, got alpha = 0"
         raise InvalidGridError(msg)

@@ -5,8 +5,8 @@ differentiation does not see inside. But a first derivative needs no more than t
 in its grid*: with parameters p, ``W(p) = W + (dW/dp) (p - p0)`` for every weight, the Jacobian by
 central differences of the builder (relative accuracy 1e-9), and for an evaluation at level lam
 ``D(x, lam) = D(x, lam_0) + (dD/dlam) (lam - lam_0)``, the partial derivative by a central
-difference of the model. Values are those of the plan; gradients are exact to that accuracy, and go through the
-states by automatic differentiation, so the model must be differentiable in x.
+difference of the model. Values are those of the plan; gradients are exact to that accuracy, and go
+through the states by automatic differentiation, so the model must be differentiable in x.
 
 AutoDiffusion (Li et al. 2023, arXiv:2309.10438) searches time steps by evolution on FID; here the
 error is the distance to the exact flow, which has a gradient.

@@ -207,7 +207,7 @@ def karras(process: Process, rho_max: float, rho_min: float, exponent: float = 7
 
 
 def logistic_lam(
-    process: Process, lam_start: float, lam_end: float, centre: float = 0.35, width: float = 1.1
+    process: Process, lam_start: float, lam_end: float, centre: float = 0.2, width: float = 1.1
 ) -> GridMap:
     """Steps short around ``centre`` and long in the tails: ``1/(1 + e^{(centre-lam)/width})`` equal.
 

@@ -60,6 +60,9 @@ class Sampler:
     semilinear : bool
         Of a plan: exact, noise included, where the data prediction is constant. From
         ``N(alpha D, sigma^2 I)`` at the start it gives the same at the end, whatever the grid.
+    scale_free : bool
+        Of a plan: its coefficients know no unit of the data. With data, start and every sigma on
+        EDM times c, the sample is c times what it was.
     clock : str
         Of a plan: ``"lam"`` if its coefficients depend on the process through alpha and sigma
         alone, ``"t"`` if also through the time. A semilinear plan in ``lam`` gives the same
@@ -91,6 +94,7 @@ class Sampler:
     tolerance: float | None = None
     published_order: int | None = None
     semilinear: bool = True
+    scale_free: bool = True
     clock: str = "lam"
     kind: str = "plan"
     fit: Callable[..., Mapping[str, Any]] | None = None

@@ -160,7 +160,7 @@ def search(
     genomes, errors = [space.neutral()], [error(space.plan(space.neutral()))]
     while len(errors) < budget:
         count = min(children, budget - len(errors))
-        best = [genomes[i] for i in np.argsort(errors, kind="stable")[:parents]]
+        best = [genomes[i] for i in np.argsort(errors, kind="stable")[:parents].tolist()]
         if strategy == "random" or len(errors) < 2 * children:
             batch = [space.draw(rng) for _ in range(count)]
         elif strategy == "evolution":
@@ -178,7 +178,7 @@ def search(
 
 
 def _child(space: Space[Genome], best: Sequence[Genome], rng: np.random.Generator) -> Genome:
-    return space.mutate(best[rng.integers(len(best))], rng)
+    return space.mutate(best[int(rng.integers(len(best)))], rng)
 
 
 def _tried(error: Callable[[Plan], float], plans: Sequence[Plan], jobs: int) -> list[float]:

@@ -1,9 +1,9 @@
 """Samplers whose coefficients were searched for a model: their options are the result of a fit.
 
 Unfitted they are DPM-Solver++(2M) on the grid as it is. What ``fit`` returns is good for the
-model, the number of steps and the range of lam that it was fitted on; it is judged on a quarter of the
-starts that the search never saw, and if it does not beat the unfitted sampler there, the options
-are those of the unfitted one.
+model, the number of steps and the range of lam that it was fitted on; it is judged on a quarter of
+the starts that the search never saw, and if it does not beat the unfitted sampler there, the
+options are those of the unfitted one.
 """
 
 from __future__ import annotations

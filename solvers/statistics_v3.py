@@ -139,11 +139,19 @@ def jacobian_diagonal(model: Model, x: Tensor, t: float, *, probes: int, seed: i
 
     v has independent signs; the variance is the sum of squares of a row of J off its diagonal,
     over ``probes`` times the batch. Equal seeds give equal signs, hence smooth tables.
+
+    Raises
+    ------
+    InvalidPlanError
+        If autograd does not reach x through the model.
     """
     generator = torch.Generator().manual_seed(seed)
     with torch.enable_grad():
         point = x.detach().clone().requires_grad_()
         out = model(point, t)
+        if not out.requires_grad:
+            msg = f"autograd cannot differentiate the model at t = {t}: its output has no gradient"
+            raise InvalidPlanError(msg)
         total = torch.zeros_like(x[0])
         for k in range(probes):
             bits = torch.randint(0, 2, x.shape, generator=generator)

@@ -64,15 +64,22 @@ class StepperRun:
     rejected: int
 
 
-def march(stepper: Stepper[State], model: Model, x: Tensor, *, most: int = 100_000) -> State:
-    """Step until done.
+def march(
+    stepper: Stepper[State],
+    model: Model,
+    x: Tensor,
+    *,
+    most: int = 100_000,
+    begin: State | None = None,
+) -> State:
+    """Step from the start, or from the state ``begin``, until done.
 
     Raises
     ------
     StepError
         After ``most`` trial steps.
     """
-    state = stepper.init(x)
+    state = stepper.init(x) if begin is None else begin
     for _ in range(most):
         if stepper.done(state):
             return state

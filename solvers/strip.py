@@ -35,7 +35,7 @@ from .quadrature import panel_rule, phi
 
 GAUSSIAN_STRIP = math.pi / 2
 """Half width of the strip in which every Gaussian law's data prediction is analytic."""
-WARY_STRIP = math.pi / 3
+WARY_STRIP = math.pi / 4
 """A narrower strip, for laws whose modes switch faster than a Gaussian relaxes."""
 
 

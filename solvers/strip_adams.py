@@ -6,15 +6,17 @@ Three ideas, none of which needs to know the law:
   extrapolate over a step of length 1 in lam where polynomials no longer can;
 * the corrector of UniPC: the model output at the predicted state corrects the step at no cost;
 * *realignment*: that output belongs to the predicted state, while the next step starts from the
-  corrected one. It is moved along by the Jacobian that the data prediction of a standard normal
-  law has, ``dD/d(x/alpha) = 1/(1 + rho^2)``: exact for unit variance, right in sign and limits for
-  every variance, and a change of ``O(h^{p+1})``, which costs no order.
+  corrected one. It is moved along by the Jacobian that the data prediction of a normal law has,
+  ``dD/d(x/alpha) = 1/(1 + rho^2/size^2)``: exact for one standard deviation, right in sign and
+  limits for all of them, and a change of ``O(h^{p+1})``, which costs no order.
 
-``D_t <- D(x~_t, t) + (x_t - x~_t)/(alpha_t (1 + rho_t^2))``, with ``x~`` predicted, x corrected.
+``D_t <- D(x~_t, t) + (x_t - x~_t)/(alpha_t (1 + (rho_t/size)^2))``, ``x~`` predicted, x corrected.
+DC-Solver moves the output along in time instead, by fitted amounts.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from functools import partial
 
@@ -28,9 +30,13 @@ from .rows import Output, data_row
 from .strip import WARY_STRIP, strip_weights
 
 
-def jacobian_of_standard_normal(node: Node) -> float:
-    """``dD/d(x/alpha) = 1/(1 + rho^2)`` of the law N(0, 1)."""
-    return node.alpha**2 / (node.alpha**2 + node.sigma**2)
+MAIN_MODES = 2.0
+"""Standard deviation of the leading modes of data whose coordinates have unit size or so."""
+
+
+def normal_jacobian(node: Node, size: float) -> float:
+    """``dD/d(x/alpha) = 1/(1 + (rho/size)^2)`` of the law N(0, size^2)."""
+    return (size * node.alpha) ** 2 / ((size * node.alpha) ** 2 + node.sigma**2)
 
 
 def strip_adams(
@@ -39,7 +45,7 @@ def strip_adams(
     *,
     order: int,
     strip: float = WARY_STRIP,
-    realign: bool = True,
+    size: float = MAIN_MODES,
     history: Sequence[Node] = (),
 ) -> Plan:
     """The plan; order + 1 with exact history, like UniPC. Recommended grid: ``logistic_lam``.
@@ -50,38 +56,42 @@ def strip_adams(
         Number of nodes of the predictor; the corrector has one more.
     strip : float
         Half width of the strip of analyticity in lam; ``inf`` gives polynomials.
-    realign : bool
-        Move each model output along from the predicted to the corrected state.
+    size : float
+        Standard deviation whose normal law says how outputs move from the predicted to the
+        corrected state; 0 leaves them where they are.
     history : sequence of Node
         Nodes of exact history, newest first.
 
     Raises
     ------
     InvalidPlanError
-        For an order below 1 or a strip without width.
+        For an order below 1, a strip without width, or a negative size.
     """
     del process  # the nodes of the grid carry all coefficients
-    if order < 1:
-        msg = f"need order >= 1, got {order}"
+    if order < 1 or not 0 <= size < math.inf:
+        msg = f"need order >= 1 and a finite size >= 0, got order={order}, size={size}"
         raise InvalidPlanError(msg)
     row = partial(data_row, weights=strip_weights(strip))
     tape = Tape()
     x = tape.input("x", grid[0])
     earlier = given_history(tape, history[: order - 1], "data")
-    past: list[Output] = [(tape.eval(x, grid[0], "data"), grid[0]), *earlier]
+    asked: list[Output] = [(tape.eval(x, grid[0], "data"), grid[0]), *earlier]
+    past = list(asked)
     for i, (s, t) in enumerate(grid.steps()):
-        predicted = row(tape, s, t, x, past[:order])
+        # the step to sigma 0 is a model output, not one moved along
+        predicted = row(tape, s, t, x, (past if t.sigma > 0 else asked)[:order])
         if i == len(grid) - 1 or t.sigma == 0.0:
             x = predicted
         else:
             new = tape.eval(predicted, t, "data")
+            asked = [(new, t), *asked][: order + 1]
             x = row(tape, s, t, x, [(new, t), *past[:order]])
-            if realign:
-                shift = jacobian_of_standard_normal(t) / t.alpha
+            if size > 0:
+                shift = normal_jacobian(t, size) / t.alpha
                 new = tape.lin((new, 1.0), (x, shift), (predicted, -shift))
             past = [(new, t), *past][: order + 1]
         tape.mark(x, t)
-    return tape.plan(x=x, **named_history(past[: max(1, order - 1)]))
+    return tape.plan(x=x, **named_history(asked[: max(1, order - 1)]))
 
 
 def _declare(order: int) -> None:
@@ -92,6 +102,7 @@ def _declare(order: int) -> None:
         nfe=lambda n: n,
         prediction="data",
         history=order - 1,
+        scale_free=False,
         family="strip Adams",
         source="this project; corrector of Zhao et al. 2023, arXiv:2302.04867",
         note=f"Exponential Adams {order}-{order + 1} predictor-corrector on functions analytic in "
@@ -103,11 +114,9 @@ def _declare(order: int) -> None:
         *,
         history: Sequence[Node] = (),
         strip: float = WARY_STRIP,
-        realign: bool = True,
+        size: float = MAIN_MODES,
     ) -> Plan:
-        return strip_adams(
-            process, grid, order=order, strip=strip, realign=realign, history=history
-        )
+        return strip_adams(process, grid, order=order, strip=strip, size=size, history=history)
 
 
 for _k in (2, 3, 4):

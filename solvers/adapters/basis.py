@@ -83,7 +83,7 @@ def increment(
     return total
 
 
-class OtherCourse(Exception):  # noqa: N818  # it ends a run, it is no error
+class OtherCourse(Exception):
     """The sampler asks for more than it did in an earlier run: its course depends on the data."""
 
 

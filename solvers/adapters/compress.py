@@ -6,15 +6,16 @@ the rank of the block that takes the leaves so far to the rows to come (:func:`t
 each row can be written on a few earlier rows and the newest leaves, and the plan then costs and
 holds what the sampler's own formula would.
 
-Row by row, with the fewest terms first, :func:`compress` looks for earlier states S and a number q
-such that the row, on all but the newest q leaves, is a combination of S to rounding; the weights
-of the newest q leaves then make up the difference. Earlier rows are taken as the compressed plan
+Row by row :func:`compress` looks for earlier states S and a number q such that the row, on all but
+the newest q leaves, is a combination of S to rounding; the weights of the newest q leaves then make
+up the difference. Of the short ways it takes one with few terms and little cancellation. Earlier rows are taken as the compressed plan
 computes them, so errors do not pile up.
 """
 
 from __future__ import annotations
 
 import itertools
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -27,8 +28,11 @@ from ..process import Array
 TOLERANCE = 1e-13
 """Largest error of a weight, relative to the largest weight of its row."""
 
-STATES, REACH, NEWEST = 5, 6, 16
+STATES, REACH, NEWEST = 4, 5, 16
 """At most so many earlier states, out of so many last ones, and so many newest leaves a row."""
+
+BEYOND = 3
+"""How much further than the first way found the search for a better one goes."""
 
 GROWTH = 1e4
 """A term may be larger than the row by this factor, not more: what cancels costs digits."""
@@ -129,7 +133,7 @@ def _row(tape: Tape, row: Array, done: _Written, tolerance: float) -> int:
     """Write a row of weights as a short sum; the id of the new vector, or of an equal old one."""
     count = len(done.leaves)
     row = row[:count]
-    terms = next(_short(row, done, tolerance), None)
+    terms = _best(_short(row, done, tolerance))
     if terms is None:
         terms = [(done.leaves[k], float(w)) for k, w in enumerate(row) if w != 0.0]
     if len(terms) == 1 and terms[0][1] == 1.0:
@@ -143,18 +147,38 @@ def _row(tape: Tape, row: Array, done: _Written, tolerance: float) -> int:
     return v
 
 
-def _short(row: Array, done: _Written, tolerance: float) -> Iterator[list[tuple[int, float]]]:
-    """Ways to write a row on few states and the newest leaves, fewest terms first."""
+Terms = list[tuple[int, float]]
+
+
+def _best(found: Iterator[Terms]) -> Terms | None:
+    """Few terms that cancel little: one term is worth a factor 4 of what cancels.
+
+    States are of size 1, so what cancels is the sum of the sizes of the weights.
+    """
+    return min(found, key=_cost, default=None)
+
+
+def _cost(terms: Terms) -> float:
+    size = sum(abs(w) for _, w in terms)
+    return len(terms) + 0.5 * math.log2(max(size, 1e-300))
+
+
+def _short(row: Array, done: _Written, tolerance: float) -> Iterator[Terms]:
+    """Ways to write a row on few states and newest leaves; a little beyond the shortest."""
     count, size = len(row), max(float(np.abs(row).max()), 1e-300)
     recent = [(v, np.pad(w, (0, count - len(w)))) for v, w in done.states[-REACH:]][::-1]
-    for total in range(1, STATES + NEWEST + 1):
+    last = STATES + NEWEST
+    for total in range(1, last + 1):
+        if total > last:
+            return
         for p in range(min(total, STATES, len(recent)) + 1):
             q = total - p
-            if q > min(NEWEST, count):
+            if q > min(NEWEST, count) or (p and q == count):
                 continue
             for chosen in itertools.combinations(recent, p):
                 found = _fit(row, chosen, q, done.leaves, tolerance * size, size)
                 if found is not None:
+                    last = min(last, total + BEYOND)
                     yield found
 
 
@@ -165,7 +189,7 @@ def _fit(
     leaves: list[int],
     error: float,
     size: float,
-) -> list[tuple[int, float]] | None:
+) -> Terms | None:
     """The row on the chosen states and the newest q leaves, or None."""
     old = len(row) - q
     a = np.zeros(0)

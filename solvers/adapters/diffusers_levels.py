@@ -148,7 +148,7 @@ class Levels:
             return self.of_table(int(times[self.count]))
         last = int(times[-1])
         ratio = s.config.num_train_timesteps // s.num_inference_steps
-        if type(s).__name__.startswith(("LCM", "DDPM")) and last - ratio < 0:
+        if type(s).__name__.startswith(("LCM", "DDPM")):
             return DATA
         return self.of_table(0 if type(s).__name__.startswith("TCD") else last - ratio)
 
@@ -202,8 +202,8 @@ class Levels:
         s, sigma = self.scheduler, node.rho
         zero = torch.zeros(1, dtype=torch.float64)
         one = torch.ones(1, dtype=torch.float64)
-        skip = float(s.precondition_outputs(one, zero, torch.tensor(sigma)))
-        scale = float(s.precondition_outputs(zero, one, torch.tensor(sigma)))
+        skip = float(s.precondition_outputs(one, zero, torch.tensor(sigma, dtype=torch.float64)))
+        scale = float(s.precondition_outputs(zero, one, torch.tensor(sigma, dtype=torch.float64)))
         return ((out - skip * sample) / scale).to(out.dtype)
 
 

@@ -15,6 +15,7 @@ process differs from theirs by the number :meth:`~.diffusers_levels.Levels.unit`
 from __future__ import annotations
 
 import inspect
+import itertools
 import math
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -29,8 +30,8 @@ from .diffusers_levels import Levels, levels_of
 from .foreign_error import ForeignError
 from .intercept import Intercept
 
-LABEL_BOUND = ("LCM", "TCD")
-"""Schedulers with coefficients that depend on the time label itself, not on its level alone."""
+LABEL_BOUND = {"LCM": "", "TCD": "", "SASolver": "tau_func"}
+"""Schedulers whose coefficients depend on the time label itself, and the option that mends it."""
 
 
 @dataclass(frozen=True)
@@ -63,15 +64,17 @@ def put_on_grid(
     with Intercept(None, float64=exact, modules=(kind.__module__,)):
         probe.set_timesteps(max(len(grid), 4))
         family = levels_of(probe).family
-    if name.startswith(LABEL_BOUND):
-        msg = f"{name} has coefficients that depend on its time labels; it has its own levels only"
-        raise ForeignError(msg, kind="not supported")
+    for word, option in LABEL_BOUND.items():
+        if name.startswith(word) and option not in config:
+            mend = f", unless {option} is given" if option else ""
+            msg = f"{name} has coefficients that depend on its time labels{mend}"
+            raise ForeignError(msg, kind="not supported")
     if family in ("table", "vp", "ve") and grid[0].alpha == 0.0:
         msg = f"{name} cannot start at alpha = 0; start at a finite lam"
         raise ForeignError(msg, kind="not supported")
     rhos = [node.rho for node in grid.nodes]
     if family == "table":
-        layout = _half_steps(grid, process)
+        layout = _half_steps(grid, process, always_zero=name.startswith("DDPM"))
     elif family in ("vp", "ve"):
         layout = _levels_only(kind, family, grid.to_zero, rhos)
     else:
@@ -98,21 +101,24 @@ class _Layout:
     stop: int = 0
 
 
-def _half_steps(grid: Grid, process: Process) -> _Layout:
+def _half_steps(grid: Grid, process: Process, always_zero: bool) -> _Layout:
     """Table whose even entries are the grid from its clean end, odd ones half-way in time."""
     finite = [node for node in reversed(grid.nodes) if node.sigma > 0]
     table: list[Node] = []
-    for clean, noisy in zip(finite[:-1], finite[1:], strict=True):
+    for clean, noisy in itertools.pairwise(finite):
         table += [clean, process.node(0.5 * (clean.t + noisy.t))]
     table.append(finite[-1])
     beyond = 1.01 * finite[-1].rho
+    zero = grid.to_zero or always_zero
+    steps = len(finite) if zero else len(grid)
     config = {
-        "num_train_timesteps": 2 * len(grid),
+        "num_train_timesteps": 2 * steps,
         "timestep_spacing": "leading",
-        "steps_offset": 0 if grid.to_zero else 2,
-        "set_alpha_to_one": grid.to_zero,
+        "steps_offset": 0 if zero else 2,
+        "set_alpha_to_one": zero,
     }
-    return _Layout(config, len(grid), (*(node.rho for node in table), beyond))
+    rhos = (*(node.rho for node in table), beyond)
+    return _Layout(config, steps, rhos, stop=0 if grid.to_zero or not zero else 1)
 
 
 def _levels_only(kind: type, family: str, to_zero: bool, rhos: list[float]) -> _Layout:
@@ -149,9 +155,7 @@ def _fill(scheduler: Any, layout: _Layout) -> None:
         scheduler.final_alpha_cumprod = torch.ones_like(table[0]) if one else table[0]
 
 
-def _reset(
-    scheduler: Any, layout: _Layout, family: str, rhos: list[float]
-) -> Callable[[], None]:
+def _reset(scheduler: Any, layout: _Layout, family: str, rhos: list[float]) -> Callable[[], None]:
     wanted = sorted((v for v in rhos if v > 0), reverse=True)
 
     def reset() -> None:

@@ -56,9 +56,13 @@ class Intercept(TorchFunctionMode):
         self.draw, self.float64 = draw, float64
         self.modules = tuple(modules) if float64 else ()
         self._numpy: list[tuple[Any, Any]] = []
+        self._default: torch.dtype | None = None
 
     def __enter__(self) -> Intercept:
         """Enter, and give the named modules another ``np``."""
+        if self.float64:  # torch.tensor(0.1) asks for nothing and gets the default
+            self._default = torch.get_default_dtype()
+            torch.set_default_dtype(torch.float64)
         for name in self.modules:
             module = sys.modules.get(name)
             if module is not None and hasattr(module, "np"):
@@ -68,6 +72,8 @@ class Intercept(TorchFunctionMode):
 
     def __exit__(self, *exc: Any) -> None:
         """Leave, and put everything back."""
+        if self._default is not None:
+            torch.set_default_dtype(self._default)
         while self._numpy:
             module, was = self._numpy.pop()
             module.np = was

@@ -113,9 +113,7 @@ def _between(
         def noise(a: Any, b: Any) -> Tensor:
             return session.path(x, float(b), float(a))
 
-        return f(
-            model, x, low, high, disable=True, noise_sampler=noise, **given, **options
-        )
+        return f(model, x, low, high, disable=True, noise_sampler=noise, **given, **options)
 
     return Foreign(
         name=f.__name__.removeprefix("sample_"),

@@ -230,7 +230,7 @@ class _Reader:
         """Whether a departure at the tiny scale is a constant."""
         del values
         try:
-            _, end = self.run(lambda k: torch.zeros(2, *self.shape, dtype=self.dtype))
+            _, end = self.run(lambda _: torch.zeros(2, *self.shape, dtype=self.dtype))
         except FokkerError:
             return BENDS
         return SHIFTS if bool(torch.isfinite(end).all() & (end != 0).any()) else BENDS

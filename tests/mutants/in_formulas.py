@@ -180,13 +180,13 @@ STEPS = [
         (f"{FLOW_ORDER}[uniform-gaussian-exp_rk4_data]",),
     ),
     Mutant(
-        "solvers/predictor_corrector.py", "x = row(tape, s, t, x, [new, *past[:order]])",
-        "x = row(tape, s, t, x, [new, *past[: max(1, order - 1)]])", "corrector one node short",
+        "solvers/predictor_corrector.py", "x = row(tape, s, t, before, [(new, t), *use])",
+        "x = row(tape, s, t, before, [(new, t), *use[: max(1, order - 1)]])", "corrector one node short",
         (MULTISTEP, f"{FLOW_ORDER}[wavy-gaussian-unipc_2]"),
     ),
     Mutant(
-        "solvers/predictor_corrector.py", "x = row(tape, s, t, x, [new, *past[:order]])",
-        "x = row(tape, s, t, predicted, [new, *past[:order]])",
+        "solvers/predictor_corrector.py", "x = row(tape, s, t, before, [(new, t), *use])",
+        "x = row(tape, s, t, x, [(new, t), *use])",
         "corrector applied to the predicted state", (CONSTANT,),
     ),
     Mutant(
@@ -194,8 +194,8 @@ STEPS = [
         "last = i == len(grid) and not correct_last", "last step mistaken", (COUNTING,),
     ),
     Mutant(
-        "solvers/predictor_corrector.py", "past = [new, *past][: order + 1]",
-        "past = [new, *past[1:]][: order + 1]", "history replaced, not shifted",
+        "solvers/predictor_corrector.py", "past, before = [(m, s), *past][:order], x",
+        "past, before = [(m, s), *past[1:]][:order], x", "history replaced, not shifted",
         (f"{FLOW_ORDER}[wavy-gaussian-unipc_2]",),
     ),
 ]  # fmt: skip

@@ -64,8 +64,8 @@ PLANS = [
 RUNS = [
     Mutant(
         "solvers/executor.py",
-        "self.model(x if self.grad else x.detach(), op.node.t)",
-        "self.model(x if self.grad else x.detach(), torch.tensor(op.node.t).item())",
+        "= model(x if self.grad else x.detach(), op.node.t)",
+        "= model(x if self.grad else x.detach(), torch.tensor(op.node.t).item())",
         "time rounded to float32", (TIME,),
     ),
     Mutant(

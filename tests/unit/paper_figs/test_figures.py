@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import runpy
 from pathlib import Path
 
 import matplotlib as mpl
@@ -78,6 +79,8 @@ def made_up_readme() -> dict:
 
 
 FAKES = {"work_precision": made_up, "readme_picture": made_up_readme}
+for _path in sorted(Path(__file__).parent.glob("made_up_*.py")):  # a file each, with made_up()
+    FAKES[_path.stem.removeprefix("made_up_")] = runpy.run_path(str(_path))["made_up"]
 
 
 def test_every_figure_has_made_up_data_here():

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from itertools import pairwise
+from typing import Any
 
 import numpy as np
 import pytest
@@ -116,7 +117,9 @@ def test_a_fixed_ratio_that_is_not_one_costs_all_orders_but_the_first(ratio, low
 def test_a_fit_gains_on_starts_that_it_did_not_see(name, steps):
     p = problem("mixture")
     grid = uniform_lam(p.process, p.lam_start, p.lam_end).grid(steps)
-    options = get(name).fit(p.model(), p.process, grid, p.starts(256, seed=1))
+    fit = get(name).fit
+    assert fit is not None
+    options = fit(p.model(), p.process, grid, p.starts(256, seed=1))
     x = p.starts(256, seed=2)
     truth = reference_states(p.model(), p.process, grid, x)[-1]
     errors = [
@@ -183,7 +186,7 @@ def test_a_surface_gives_back_ratios_that_are_such_a_polynomial():
 def _guided(scale: float) -> Model:
     """``D_all + w (D_two - D_all)``: guidance to the first two components of the mixture."""
     p = problem("mixture")
-    law = p.law
+    law: Any = p.law
     weights = torch.tensor([0.6, 0.4], dtype=torch.float64)
     two = GaussianMixture(weights, law.means[:2], law.covs[:2])
     everything, chosen = exact_model(law, p.process), exact_model(two, p.process)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import mpmath
 import numpy as np
@@ -123,16 +124,17 @@ def test_the_weights_of_a_step_are_the_integrals_of_the_exact_solution():
     assert got == pytest.approx(float(_by_hand(lams, given)), rel=1e-12)
 
 
-def _by_hand(lams: tuple[float, ...], v: dict[str, float]) -> mpmath.mpf:
+def _by_hand(lams: tuple[float, ...], v: dict[str, float]) -> Any:
+    """Every integral by nested quadrature, L and S in closed form."""
     a, b, c = lams
 
-    def big_l(u):
+    def big_l(u: Any) -> Any:
         return 0.6 * (u - a) - 0.3 * (mpmath.cos(u) - mpmath.cos(a))
 
-    def big_s(u):
+    def big_s(u: Any) -> Any:
         return -0.4 * (u - a) + 0.1 * (mpmath.sin(2 * u) - mpmath.sin(2 * a))
 
-    def big_b(u):
+    def big_b(u: Any) -> Any:
         return mpmath.quad(lambda w: mpmath.exp(-big_s(w)) * 0.5 * mpmath.cos(w), [a, u])
 
     s, t, older = (VP.node_at_lam(u) for u in lams)
@@ -142,12 +144,18 @@ def _by_hand(lams: tuple[float, ...], v: dict[str, float]) -> mpmath.mpf:
     )
     g1 = mpmath.exp(-big_s(c)) * f1 - big_b(c)  # and g0 = f0
 
-    def integrand(u):
-        g = f0 + (g1 - f0) * (u - a) / (c - a)
+    def integrand(u: Any) -> Any:
+        g: Any = f0 + (g1 - f0) * (u - a) / (c - a)
         return mpmath.exp(big_l(u) + big_s(u)) * (g + big_b(u))
 
     outer = t.alpha * mpmath.exp(-big_l(b))
-    return outer * (v["x"] / s.alpha - mpmath.quad(integrand, [a, b]))
+    whole: Any = mpmath.quad(integrand, [a, b])
+    return outer * (v["x"] / s.alpha - whole)
+
+
+def _quad(f: Any, ends: list[float]) -> float:
+    value: Any = mpmath.quad(f, ends)
+    return float(value)
 
 
 def _pseudo_step(power: int, *, pseudo: bool) -> float:
@@ -167,12 +175,12 @@ def _pseudo_step(power: int, *, pseudo: bool) -> float:
 
 @pytest.mark.parametrize("power", [0, 1, 2])
 def test_pseudo_orders_integrate_straight_lines_exactly_and_parabolas_not(power):
-    exact = float(mpmath.quad(lambda u: mpmath.exp(u - 0.5) * mpmath.mpf(u) ** power, [0, 0.5]))
+    exact = _quad(lambda u: mpmath.exp(u - 0.5) * mpmath.mpf(u) ** power, [0, 0.5])
     assert _pseudo_step(power, pseudo=False) == pytest.approx(exact, abs=1e-14)
     if power < 2:
         assert _pseudo_step(power, pseudo=True) == pytest.approx(exact, abs=1e-14)
     else:  # through 0 with the divided differences of lam^2 for derivatives: u^2 - 0.3 u
-        line = float(mpmath.quad(lambda u: mpmath.exp(u - 0.5) * (u * u - 0.3 * u), [0, 0.5]))
+        line = _quad(lambda u: mpmath.exp(u - 0.5) * (u * u - 0.3 * u), [0, 0.5])
         assert _pseudo_step(power, pseudo=True) == pytest.approx(line, abs=1e-14)
 
 
@@ -204,7 +212,7 @@ def test_estimated_statistics_of_a_gaussian_are_those_of_its_formula():
 
 
 def test_s_and_b_are_the_regression_along_the_exact_flow():
-    """With f from states that the exact flow carries to neighbouring levels, not from a tangent."""
+    """With f from states that the exact flow carries to nearby levels, not from a tangent."""
     p = problem("product")
     lams, middle, step = np.linspace(-1.0, 1.0, 21), 10, 1e-3
     s = p.process.node_at_lam(lams[0])
@@ -231,7 +239,9 @@ def test_s_and_b_are_the_regression_along_the_exact_flow():
 def fitted():
     p = problem("mixture")
     grid = uniform_lam(p.process, p.lam_start, p.lam_end).grid(10)
-    return dict(get("dpm_v3_1").fit(p.model(), p.process, grid, p.starts(1024, seed=1)))
+    fit = get("dpm_v3_1").fit
+    assert fit is not None
+    return dict(fit(p.model(), p.process, grid, p.starts(1024, seed=1)))
 
 
 def test_fitted_statistics_gain_a_fifth_over_ddim_on_starts_they_did_not_see(fitted):
@@ -310,3 +320,7 @@ def test_what_cannot_be_is_refused_in_one_sentence():
         dpm_v3(VP, grid, order=0)
     with pytest.raises(InvalidPlanError, match="at least 64 starts and 4 nodes, got 10, 64"):
         estimate(lambda x, _: x, VP, grid, torch.zeros(10, 2).double())
+    with pytest.raises(
+        InvalidPlanError, match=r"autograd cannot differentiate the model at t = 0\.5"
+    ):
+        jacobian_diagonal(lambda x, _: x.detach(), torch.zeros(4, 2).double(), 0.5, probes=1)

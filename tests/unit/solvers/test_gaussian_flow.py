@@ -187,6 +187,7 @@ def test_fitting_takes_data_and_unfitted_nothing_is_skipped():
     grid = uniform_lam(p.process, -4.0, 3.0).grid(6)
     x, entry = p.starts(4), get("teleport_2m")
     data = p.law.sample(500, seed=7)
+    assert entry.fit is not None
     options = entry.fit(p.model(), p.process, grid, x, data=data, lam=-1.0)
     found = options["statistics"]
     torch.testing.assert_close(found.mean, data.mean(0))

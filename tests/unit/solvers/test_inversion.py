@@ -123,6 +123,20 @@ def test_an_edit_is_the_composition_of_two_exact_flows():
         assert error.max() < 0.2 * control, name
 
 
+@pytest.mark.parametrize("name", NAMES)
+def test_the_noise_an_inversion_reaches_is_that_of_the_flow_to_second_order(name):
+    """A second state from the wrong level would cost an order, and still undo itself exactly."""
+    p = problem("gaussian")
+    model, errors = p.model(get(name).prediction), []
+    for steps in (40, 80, 160):
+        nodes = uniform_lam(VP, -2.0, 2.0).grid(steps)
+        top, end = ((n.alpha, n.sigma) for n in (nodes[0], nodes[-1]))
+        x = end[0] * p.law.sample(8, seed=0)
+        away = invert_and_regenerate(get(name), VP, nodes, x, model, model).away
+        errors.append(float((away - p.law.flow(x, end, top)).abs().max()))
+    assert errors[0] > 3 * errors[1] > 9 * errors[2]
+
+
 # -- refusals -------------------------------------------------------------------------------------
 
 

@@ -151,11 +151,11 @@ def test_the_law_of_a_weighted_chi_square_against_known_ones():
         weighted_chi2_cdf([1.0, 0.0], 1.0)
 
 
-@pytest.mark.parametrize("count", [1, 30, 1000])
+@pytest.mark.parametrize("count", [1, 30, 300])
 def test_the_best_of_k_follows_its_law(count):
-    """Of 2000 repeats the share below each quantile, within 6 binomial standard errors."""
+    """Of 1000 repeats the share below each quantile, within 6 binomial standard errors."""
     weights = torch.linalg.eigvalsh(TASK.cov).tolist()
-    generator, repeats = np.random.default_rng(1), 2000
+    generator, repeats = np.random.default_rng(1), 1000
     best = np.full(repeats, np.inf)
     for _ in range(count):
         best = np.minimum(best, generator.standard_normal((repeats, 6)) ** 2 @ weights)
@@ -163,8 +163,8 @@ def test_the_best_of_k_follows_its_law(count):
         q = best_of_quantile(weights, count, p)
         error = math.sqrt(p * (1 - p) / repeats)
         assert abs((best < q).mean() - p) < 6 * error
-        wrong = best_of_quantile(weights, 2 * count, p)
-        assert abs((best < wrong).mean() - p) > 6 * error
+    wrong = best_of_quantile(weights, 2 * count)
+    assert abs((best < wrong).mean() - 0.5) > 3 / math.sqrt(repeats)
 
 
 def test_more_candidates_help_little_in_high_dimension():
@@ -202,11 +202,11 @@ def test_on_mixture_posteriors_a_start_chosen_on_sixteen_references_is_better_on
     x0 = prior.sample(64, seed=11)
     y = x0 + BLUR * normal(12, 64, 3)
     laws = [mixture_posterior(row) for row in y]
-    candidates = normal(13, 400, 3)
+    candidates = normal(13, 150, 3)
     refs = (outputs(candidates, laws[:16]) - x0[:16, None]).square().sum(2).mean(0)
     best = candidates[refs.argmin()][None]
     held_out = (outputs(best, laws[16:]) - x0[16:, None]).square().sum(2).mean()
-    mean = (outputs(candidates[:100], laws[16:]) - x0[16:, None]).square().sum(2).mean()
+    mean = (outputs(candidates[:30], laws[16:]) - x0[16:, None]).square().sum(2).mean()
     assert float(held_out) < 0.8 * float(mean)
 
 
