@@ -74,7 +74,7 @@ class Comparison:
     @property
     def agreed(self) -> float:
         """Largest difference in the rows that agree."""
-        return max((gap for _, gap in self.rows if gap <= self.tolerance), default=0.0)
+        return max((gap for gap in self.local if gap <= self.tolerance), default=0.0)
 
     def __str__(self) -> str:
         """One sentence."""
@@ -88,7 +88,7 @@ class Comparison:
             return f"equal to {self.name} up to {self.gap:.1g}"
         count = len(self.rows)
         apart = [k for k, gap in enumerate(self.local) if gap > self.tolerance]
-        if len(apart) in (0, count) or self.agreed == 0.0:
+        if not 0 < len(apart) < count - 1:  # the first row is the start, in any sampler
             return f"differs from {self.name} in {len(apart)} of {count} rows, by {self.gap:.2g}"
         if apart == [count - 1]:
             where = "the last row"

@@ -20,15 +20,17 @@ from ..solvers.adapters.affine import affine_map
 from ..solvers.adapters.blackbox import BlackBoxRun, as_source
 from ..solvers.adapters.foreign import Foreign, LiveSession, run_foreign
 from ..solvers.adapters.foreign_error import ForeignError
+from ..solvers.adapters.trace import trace
 from ..solvers.errors import NonFiniteError
 from ..solvers.grids import Grid, power_t, uniform_lam, wavy_lam
+from ..solvers.plan import Plan
 from ..solvers.process import DATA, Node
 from ..solvers.schedules import VPLinear
 from ..toy_models.law import exact_model
 from ..toy_models.problems import problem
 from .gaussian_path import eigenbasis
 from .boxes import response_of
-from .law import weak_error_of
+from .law import Response, response, weak_error_of
 from .stand_claims import Entry
 
 BOXES: Mapping[str, Any] = {
@@ -134,7 +136,7 @@ def starts(law: Any, node: Node) -> Tensor:
 
 
 def outcome(
-    entry: Entry, trial: Trial, law: Any, steps: int, noise: int | None = None
+    entry: Entry, trial: Trial, law: Any, steps: int
 ) -> tuple[Foreign, Node, Tensor, Tensor]:
     """Run once: the sampler, the level where the error is taken, the state there, the start.
 
@@ -151,7 +153,7 @@ def outcome(
     def ask(y: Tensor, t: Any) -> Tensor:  # the law answers in float64, whoever asks
         return model(y.to(torch.float64), t).to(y.dtype)
 
-    source = None if noise is None else as_source(noise)
+    source = as_source(0)  # some draw noise and give it no weight
     session = _Recorder(foreign, ask, source, given="data", as_labelled=trial.as_labelled)
     end = foreign.run(session, given.clone())
     where = _where(trial, foreign, grid, session)
@@ -196,19 +198,43 @@ def error(entry: Entry, trial: Trial, law_name: str, steps: int) -> float:
 def weak_error(entry: Entry, trial: Trial, steps: int) -> float:
     """Exact error of mean and variance on a Gaussian, from an exact start; no sampling."""
     data = eigenbasis(problem("gaussian").law)
-    foreign, _ = build(entry, trial, steps)
-    end = foreign.end or DATA
-    grid = Grid((foreign.start, end))
+    foreign, grid = build(entry, trial, steps)
+    if trial.finite or trial.share < 1.0:
+        found, end = _part_response(foreign, trial, grid, data)
+    else:
+        end = foreign.end or DATA
+        ends = Grid((foreign.start, end))
+        box = _box(foreign, trial)
+        found = response_of(affine_map(box, foreign.process, ends, data.mean, data.var))
+    gap = weak_error_of(found, data, foreign.start, end, eta=0.0)
+    return math.hypot(gap.mean, gap.var)
 
+
+def _box(foreign: Foreign, trial: Trial) -> Any:
     def box(
         model: Any, process: Any, grid: Any, x: Tensor, *, noise: Any = None
     ) -> BlackBoxRun:
         del process, grid
         return run_foreign(foreign, model, x, noise=noise, as_labelled=trial.as_labelled)
 
-    found = affine_map(box, foreign.process, grid, data.mean, data.var)
-    gap = weak_error_of(response_of(found), data, foreign.start, end, eta=0.0)
-    return math.hypot(gap.mean, gap.var)
+    return box
+
+
+def _part_response(
+    foreign: Foreign, trial: Trial, grid: Grid | None, data: Any
+) -> tuple[Response, Node]:
+    """What the state at an earlier level is made of, read from the traced plan."""
+    plan = trace(foreign).plan
+    marks = [m for m in plan.marks if math.isfinite(m.node.lam)] if plan is not None else []
+    if plan is None or not marks:
+        msg = f"{foreign.name} does not show its states, or is not linear in its noise"
+        raise ForeignError(msg, kind="not supported")
+    mark = marks[-1]
+    if not trial.finite and grid is not None:
+        lam = grid[round(trial.share * len(grid))].lam
+        mark = min(reversed(marks), key=lambda m: abs(m.node.lam - lam))
+    part = Plan(plan.ops, {"x": mark.vector}, plan.marks)
+    return response(part, data), mark.node
 
 
 def slope(steps: Sequence[int], errors: Sequence[float], first: int = 16) -> float | None:

@@ -234,7 +234,9 @@ def _few_steps(data: Data) -> Measured:
     ratios = dict(zip(data["intervals"], (a / b for a, b in pairs), strict=True))
     words = ", ".join(f"{r:.2f} at {k}" for k, r in ratios.items())
     least = min(ratios.values())
-    return Measured(f"error of TaylorSeer over the parabola's: {words}", judge(least, least, least=1))
+    return Measured(
+        f"error of TaylorSeer over the parabola's: {words}", judge(least, least, least=1)
+    )
 
 
 def _adaptive(data: Data) -> Measured:
@@ -264,8 +266,14 @@ CLAIMS = (
         _LIU,
         _degree("taylorseer", 3),
     ),
-    Claim("the parabola through the same three outputs is of order 3", "theory", _degree("parabola", 3)),
-    Claim("at 50 steps the parabola is the closer of the two at every interval", "theory", _few_steps),
+    Claim(
+        "the parabola through the same three outputs is of order 3",
+        "theory",
+        _degree("parabola", 3),
+    ),
+    Claim(
+        "at 50 steps the parabola is the closer of the two at every interval", "theory", _few_steps
+    ),
     Claim(
         "skipping where the criterion allows is better than skipping as often periodically "
         "(exact Adams weights)",

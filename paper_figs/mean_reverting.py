@@ -31,7 +31,8 @@ from .labels import End, label_ends
 
 STEPS = (3, 4, 5, 6, 8, 10, 15, 20, 30, 50, 100, 200)
 FINE = (32, 64, 128, 256)
-ENDS = (-2.5, 6.5)
+LAST = 6.5  # then a step to sigma 0
+SLOPED_ON = (-2.5, 5.0)
 SHOWN = {
     "euler_maruyama": "Euler–Maruyama", "ddim": "ODE-1", "exp_ab2_data": "ODE-2",
     "dpmpp_3m_published": "ODE-3 as published", "dpmpp_3m": "ODE-3 corrected",
@@ -80,7 +81,7 @@ def grid_for(name: str, process: MeanReverting, steps: int) -> Grid:
     """Equal steps in time down to the data for Euler-Maruyama, in lam for the others."""
     if name == "euler_maruyama":
         return grid_from_times(process, np.linspace(1.0, 0.0, steps + 1).tolist())
-    return uniform_lam(process, process.lam_min, ENDS[1]).grid(steps - 1, to_zero=True)
+    return uniform_lam(process, process.lam_min, LAST).grid(steps - 1, to_zero=True)
 
 
 def _distance(name: str, process: MeanReverting, grid: Grid, means: Any, var: Any) -> float:
@@ -96,7 +97,7 @@ def _distance(name: str, process: MeanReverting, grid: Grid, means: Any, var: An
 
 def _truncation(name: str, process: MeanReverting, steps: int, means: Any, var: Any) -> float:
     """Error of the output's mean and deviation for an exact start, no step to sigma 0."""
-    grid = uniform_lam(process, *ENDS).grid(steps)
+    grid = uniform_lam(process, *SLOPED_ON).grid(steps)
     plan, total = get(name)(process, grid), 0.0
     for mean in means[:4]:
         data = Normal(mean, var)

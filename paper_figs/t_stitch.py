@@ -27,7 +27,6 @@ from ..toy_models.mixture import GaussianMixture
 from ..toy_models.problems import problem as reference_problem
 from .cache import Data
 from .figure import COLOURS, INK, MARKERS, SOFT, Claim, Measured, judge, progress
-from .labels import End, label_ends
 
 STEPS, CHEAP = 40, 10.0
 CURVES = {
@@ -57,9 +56,7 @@ def data(*, problem: str = "digits-mixture", steps: int = STEPS, batch: int = 64
         plan = get(sampler)(p.process, grid)
         full = run(plan, heads, x).x
         out["gaps"][name] = [
-            _short(
-                (run(route(plan, "small", until=grid[k].lam), heads, x).x - full), size
-            )
+            _short((run(route(plan, "small", until=grid[k].lam), heads, x).x - full), size)
             for k in switches
         ]
     for count in (1, 2):
@@ -89,7 +86,7 @@ def _denoisers(law: GaussianMixture, count: int, batch: int) -> dict[str, list[f
 def draw(data: Data) -> Figure:
     """Three panels."""
     figure = Figure(figsize=(11.6, 4.7))
-    sides = {"left": 0.065, "right": 0.985, "top": 0.77, "bottom": 0.13, "wspace": 0.5}
+    sides = {"left": 0.065, "right": 0.985, "top": 0.77, "bottom": 0.13, "wspace": 0.32}
     places = figure.add_gridspec(1, 3, width_ratios=(1.25, 1, 1), **sides)
     _draw_gaps(figure.add_subplot(places[0]), data)
     _draw_costs(figure.add_subplot(places[1]), data)
@@ -108,18 +105,18 @@ def _curves(data: Data) -> list[tuple[str, str, int]]:
 
 
 def _draw_gaps(axes: Axes, data: Data) -> None:
-    x, ends = data["fractions"][1:], []
+    x = data["fractions"][1:]
     axes.set(yscale="log", xlabel="share of steps by the small model", xlim=(0, 1))
     axes.axhline(0.01, color=INK, lw=1.0, ls=(0, (4, 2)))
     axes.axvspan(0, 0.4, color="#f0f1f3", zorder=0)
     for name, title, k in _curves(data):
         y = data["gaps"][name][1:]
-        axes.plot(x, y, color=COLOURS[k], marker=MARKERS[k], ms=4, mec="white", mew=0.5)
-        ends.append(End(x[-1], y[-1], title, COLOURS[k]))
+        pen = {"color": COLOURS[k], "marker": MARKERS[k], "ms": 4, "mec": "white", "mew": 0.5}
+        axes.plot(x, y, label=title, **pen)
     axes.set_title("How far the end moves")
     axes.set_ylabel("distance / spread of the data")
     axes.text(0.02, 0.0125, "one percent", size=8, color=INK)
-    label_ends(axes, ends, size=7.5)
+    axes.legend(frameon=False, fontsize=8, loc="lower right")
 
 
 def _draw_costs(axes: Axes, data: Data) -> None:
@@ -132,12 +129,13 @@ def _draw_costs(axes: Axes, data: Data) -> None:
 
 
 def _draw_theory(axes: Axes, data: Data) -> None:
-    axes.set(xscale="log", yscale="log", xlabel="α/σ", title="Two denoisers of equal moments")
+    axes.set(xscale="log", yscale="log", xlabel="α/σ", title="Laws of equal moments")
     for k, (count, found) in enumerate(data["theory"].items()):
         words = "one kind" if count == "1" else f"{count} kinds"
         nu, gap = np.array(found["nu"]), np.array(found["gap"])
         axes.plot(nu, gap, color=COLOURS[k], marker=MARKERS[k], mec="white", mew=0.7, label=words)
     axes.plot(nu, gap[0] * (nu / nu[0]) ** 2, color=SOFT, lw=1.0, ls=":", label="(α/σ)²")
+    axes.set_ylabel("distance of two denoisers")
     axes.legend(frameon=False, fontsize=8)
 
 

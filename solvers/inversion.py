@@ -35,7 +35,8 @@ class RoundTrip:
     Attributes
     ----------
     start, away, back : Tensor
-        States of shape (B, *D); ``back`` is at the level of ``start``.
+        States of shape (B, *D); ``back`` is at the level of ``start``, ``away`` at the other end
+        of the grid.
     nfe : int
         Evaluations there and back.
     """
@@ -134,7 +135,8 @@ def invert_and_regenerate(
         second = {"x-1": run(step, source, x).x}
     noise = run(up, source, x, history=second).outputs
     back = run(plan, target, noise["x"], history=_others(noise)).x
-    return RoundTrip(x, noise["x"], back, up.nfe + plan.nfe)
+    first = noise.get("x-1", noise["x"])  # of a leapfrog's pair the older one is at grid[0]
+    return RoundTrip(x, first, back, up.nfe + plan.nfe)
 
 
 def ddim_inversion(process: Process, grid: Grid) -> Plan:

@@ -15,7 +15,7 @@ backward difference ``(d f)_n = f_n - f_{n-1}`` and ``q = (1 - beta)/beta`` the 
 
 Like PNDM they ignore that steps in rho are unequal: order k needs a grid uniform in rho; on every
 other smooth grid it is 2. ``beta = 1`` is iPNDM of the same number of outputs. A "momentum number"
-such as 1.8 means k = 2, ``beta = 0.8``.
+such as 1.8 means k = 2, ``beta = 0.8``. Registered are GHVB-1 to 4; :func:`momentum` has k = 5, too.
 
 Start: orders 1, 2, ..., k, and the velocity before the first step is the first model output. With
 exact ``history`` the velocities before the first step are those of the polynomial through it. A
@@ -152,9 +152,7 @@ def momentum(
     _check(order, beta, kind)
     tape = Tape()
     x = tape.input("x", grid[0])
-    nodes = history[: order - 1]
-    asks = resume is None or kind != "ghvb"  # a resumed GHVB has the velocities, not the outputs
-    past = given_history(tape, nodes, "noise") if asks else [(-1, node) for node in nodes]
+    past = given_history(tape, history[: order - 1], "noise")
     speeds = _first_velocities(tape, grid, kind, beta, past, resume, order)
     for s, t in grid.steps():
         m = tape.eval(x, s, "noise")
@@ -178,8 +176,7 @@ def momentum(
         x = tape.mark(tape.lin((x, ratio), *((k, push * wk) for k, wk in terms)), t)
     kept = speeds[: max(1, order - 1)] if carry else []
     velocities = {f"v-{j}": v for j, v in enumerate(kept, 1)}
-    evals = [o for o in past if o[0] >= 0]
-    return tape.plan(x=x, **named_history(evals[: max(1, order - 1)]), **velocities)
+    return tape.plan(x=x, **named_history(past[: max(1, order - 1)]), **velocities)
 
 
 def _declare(kind: str, order: int, note: str) -> None:
@@ -215,7 +212,7 @@ def _declare(kind: str, order: int, note: str) -> None:
 for _k in (1, 2, 3, 4):
     _declare("hb", _k, f"Heavy ball on equal-step Adams-Bashforth {_k}: first order, but stabler.")
 _declare("nesterov", 2, "Nesterov's form of heavy ball on equal-step Adams-Bashforth 2.")
-for _k in (1, 2, 3, 4, 5):
+for _k in (1, 2, 3, 4):
     _declare("ghvb", _k, f"Generalised heavy ball of {_k} velocities: order 2 unless rho is equal.")
 
 

@@ -158,6 +158,7 @@ def search(
         raise SearchError(msg)
     rng = np.random.default_rng(seed)
     genomes, errors = [space.neutral()], [error(space.plan(space.neutral()))]
+    codes: list[Array] = []
     while len(errors) < budget:
         count = min(children, budget - len(errors))
         best = [genomes[i] for i in np.argsort(errors, kind="stable")[:parents].tolist()]
@@ -166,11 +167,13 @@ def search(
         elif strategy == "evolution":
             batch = [_child(space, best, rng) for _ in range(count)]
         else:
-            predict = fitted_predictor(space, genomes, errors, seed)
+            codes += [space.encode(g) for g in genomes[len(codes) :]]
+            predict = fitted_predictor(np.stack(codes), errors, seed)
             batch = [_child(space, best, rng) for _ in range(count)]
             for k in range(0, count, 2):  # every other child is the best of a pool
                 pool = [batch[k], *(_child(space, best, rng) for _ in range(POOL - 1))]
-                batch[k] = pool[int(np.argmin(predict(pool)))]
+                guess = predict(np.stack([space.encode(g) for g in pool]))
+                batch[k] = pool[int(np.argmin(guess))]
         genomes += batch
         errors += _tried(error, [space.plan(g) for g in batch], jobs)
     at = int(np.argmin(errors))
@@ -190,12 +193,11 @@ def _tried(error: Callable[[Plan], float], plans: Sequence[Plan], jobs: int) -> 
     return list(done)
 
 
-def fitted_predictor(
-    space: Space[Genome], genomes: Sequence[Genome], errors: Sequence[float], seed: int
-) -> Callable[[Sequence[Genome]], Array]:
-    """A regression of log error on the encoded genome: mean of random trees and a smooth kernel.
+def fitted_predictor(codes: Array, errors: Sequence[float], seed: int) -> Callable[[Array], Array]:
+    """A regression of log error on encoded genomes: mean of random trees and a smooth kernel.
 
-    The trees rank genomes from far apart better, the kernel those near each other.
+    The trees rank genomes from far apart better, the kernel those near each other. ``codes`` are
+    the rows of ``space.encode``.
     """
     from sklearn.ensemble import ExtraTreesRegressor
     from sklearn.pipeline import make_pipeline
@@ -204,16 +206,10 @@ def fitted_predictor(
 
     trees = ExtraTreesRegressor(n_estimators=60, min_samples_leaf=2, random_state=seed)
     kernel = make_pipeline(StandardScaler(), SVR(C=3.0, epsilon=0.02))
-    x = np.stack([space.encode(g) for g in genomes])
     y = np.log(np.clip(np.array(errors), 1e-12, 1e3))
     for model in (trees, kernel):
-        model.fit(x, y)
-
-    def predict(pool: Sequence[Genome]) -> Array:
-        codes = np.stack([space.encode(g) for g in pool])
-        return (trees.predict(codes) + kernel.predict(codes)) / 2
-
-    return predict
+        model.fit(codes, y)
+    return lambda codes: (trees.predict(codes) + kernel.predict(codes)) / 2
 
 
 def ranking_quality(space: Space[Genome], found: Found[Genome], *, train: int, seed: int) -> float:
@@ -231,9 +227,7 @@ def ranking_quality(space: Space[Genome], found: Found[Genome], *, train: int, s
         raise SearchError(msg)
     order = np.random.default_rng(seed).permutation(len(found.errors))
     known, unknown = order[:train], order[train:]
-    predict = fitted_predictor(
-        space, [found.genomes[i] for i in known], [found.errors[i] for i in known], seed
-    )
-    guess = predict([found.genomes[i] for i in unknown])
-    tau: Any = kendalltau(guess, np.array(found.errors)[unknown])
+    codes, errors = np.stack([space.encode(g) for g in found.genomes]), np.array(found.errors)
+    guess = fitted_predictor(codes[known], errors[known].tolist(), seed)(codes[unknown])
+    tau: Any = kendalltau(guess, errors[unknown])
     return float(tau.statistic)

@@ -126,9 +126,10 @@ def prefix_weights(nodes: Array, start: Array, end: Array, strip: float) -> Arra
     odd, even = _maps(strip)
     eye = np.eye(n, dtype=bool)
     between = nodes[:, :, None] - nodes[:, None, :]  # lam_j - lam_i
-    factor = odd(at[:, None, :] - nodes[:, :, None])[:, None] / np.where(eye, 1.0, odd(between))[
-        ..., None
-    ]
+    factor = (
+        odd(at[:, None, :] - nodes[:, :, None])[:, None]
+        / np.where(eye, 1.0, odd(between))[..., None]
+    )
     factor = np.where(eye[..., None], 1.0, factor)  # (B, j, i, m)
     mirror = even(between)[..., None] / even(at[:, None, :] - nodes[:, :, None])[:, None]
     mirror[:, :, 0] = 1.0

@@ -29,7 +29,6 @@ from .registry import sampler
 from .rows import Output, data_row
 from .strip import WARY_STRIP, strip_weights
 
-
 MAIN_MODES = 2.0
 """Standard deviation of the leading modes of data whose coordinates have unit size or so."""
 

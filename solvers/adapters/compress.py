@@ -25,7 +25,7 @@ from ..errors import InvalidPlanError
 from ..plan import Eval, Input, Lin, Noise, Plan, Tape
 from ..process import Array
 
-TOLERANCE = 1e-13
+TOLERANCE = 3e-14
 """Largest error of a weight, relative to the largest weight of its row."""
 
 STATES, REACH, NEWEST = 4, 5, 16

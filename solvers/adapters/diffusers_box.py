@@ -190,7 +190,9 @@ def _diffusers() -> Any:
 
 def _find(module: Any, name: str) -> Any:
     try:
-        return getattr(module.schedulers, name)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            return getattr(module.schedulers, name)
     except (AttributeError, ImportError, RuntimeError):  # a name whose class is gone
         return None
 

@@ -36,6 +36,7 @@ from .basis import OtherCourse, increment
 from .blackbox import BlackBoxRun, as_source, check_start
 from .foreign_error import ForeignError
 from .intercept import Intercept
+from .levels import lam_of_rho
 
 
 class Session(Protocol):
@@ -121,6 +122,16 @@ class Foreign:
                 raise ForeignError(msg, kind="raised") from error
 
 
+def draw_cell(number: int) -> Noise:
+    """The cell of a draw: numbered, since nothing says of which path it is an increment."""
+    return Noise("churn", float(number), float(number + 1))
+
+
+def path_cell(low: float, high: float) -> Noise:
+    """The cell of an increment of a path in sigma, as a stretch of lam."""
+    return Noise("lam", lam_of_rho(high), lam_of_rho(low))
+
+
 class LiveSession:
     """A session that asks a model, and a source of noise cells."""
 
@@ -156,14 +167,13 @@ class LiveSession:
     def draw(self, like: Tensor) -> Tensor:
         """The noise of a cell of its own."""
         self.draws += 1
-        cell = Noise("churn", float(self.draws - 1), float(self.draws))
-        return as_source(self.source).draw(cell, like)
+        return as_source(self.source).draw(draw_cell(self.draws - 1), like)
 
     def path(self, like: Tensor, s: float, t: float) -> Tensor:
         """The increment over [s, t], from cells whose ends are those asked for so far."""
 
         def make(a: float, b: float) -> Tensor:
-            return as_source(self.source).draw(Noise("t", b, a), like)
+            return as_source(self.source).draw(path_cell(a, b), like)
 
         return increment(self.cells, make, s, t)
 

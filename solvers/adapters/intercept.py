@@ -11,6 +11,7 @@ modules is, and is put back when the block is left, whatever happens in it.
 from __future__ import annotations
 
 import sys
+import warnings
 from collections.abc import Callable, Iterable
 from typing import Any
 
@@ -57,9 +58,12 @@ class Intercept(TorchFunctionMode):
         self.modules = tuple(modules) if float64 else ()
         self._numpy: list[tuple[Any, Any]] = []
         self._default: torch.dtype | None = None
+        self._warnings = warnings.catch_warnings()
 
     def __enter__(self) -> Intercept:
         """Enter, and give the named modules another ``np``."""
+        self._warnings.__enter__()
+        warnings.simplefilter("ignore")  # what it says of itself is not for our users
         if self.float64:  # torch.tensor(0.1) asks for nothing and gets the default
             self._default = torch.get_default_dtype()
             torch.set_default_dtype(torch.float64)
@@ -72,6 +76,7 @@ class Intercept(TorchFunctionMode):
 
     def __exit__(self, *exc: Any) -> None:
         """Leave, and put everything back."""
+        self._warnings.__exit__(*exc)
         if self._default is not None:
             torch.set_default_dtype(self._default)
         while self._numpy:

@@ -26,9 +26,8 @@ from ..errors import FokkerError
 from ..plan import Plan, Tape
 from ..process import Array
 from .basis import BasisSession, Call, Event, OtherCourse
-from .foreign import Foreign
+from .foreign import Foreign, draw_cell, path_cell
 from .foreign_error import ForeignError
-from .levels import lam_of_rho
 
 UNIT = 2.0**-30
 PIXELS = (1, 2, 2)
@@ -253,8 +252,8 @@ class _Reader:
 def leaf_form(foreign: Foreign, events: list[Event], weights: list[Array]) -> Plan:
     """The plan whose every state is written on the leaves; noises without any weight are left out.
 
-    A draw is a cell of the clock ``churn``, numbered: nothing says of which path it is an
-    increment. An increment of a path is a cell of the clock ``lam``.
+    The cells are those of :func:`~.foreign.run_foreign`: from one seed, the plan and the foreign
+    code itself give the same sample.
     """
     tape = Tape()
     leaf = {0: tape.input("x", foreign.start)}
@@ -268,11 +267,12 @@ def leaf_form(foreign: Foreign, events: list[Event], weights: list[Array]) -> Pl
             seen[key] = tape.lin(*(terms or [(leaf[0], 0.0)]))
         return seen[key]
 
-    last = -1
-    for n, event in enumerate(events):
+    last, draws = -1, 0
+    for event in events:
         if event.kind in ("noise", "cell"):
             if used[event.leaf]:
-                leaf[event.leaf] = tape.noise(*_cell(event, n))
+                leaf[event.leaf] = _noise(tape, event, draws)
+            draws += event.kind == "noise"
             continue
         v = state(next(rows))
         if event.call is None:
@@ -284,11 +284,9 @@ def leaf_form(foreign: Foreign, events: list[Event], weights: list[Array]) -> Pl
     return tape.plan(x=state(next(rows)))
 
 
-def _cell(event: Event, number: int) -> tuple[str, float, float]:
-    if event.kind == "noise":
-        return "churn", float(number), float(number + 1)
-    low, high = event.ends
-    return "lam", lam_of_rho(high), lam_of_rho(low)
+def _noise(tape: Tape, event: Event, draws: int) -> int:
+    cell = draw_cell(draws) if event.kind == "noise" else path_cell(*event.ends)
+    return tape.noise(cell.clock, cell.a, cell.b, cell.kind)
 
 
 def _notes(events: list[Event], weights: list[Array], nonlinear: str | None) -> tuple[str, ...]:

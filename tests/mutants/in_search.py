@@ -44,8 +44,8 @@ MUTANTS = [
         "np.argsort(errors, kind=\"stable\")[-parents:]", "the worst are kept", TESTS,
     ),
     Mutant(
-        SEARCH, "return (trees.predict(codes) + kernel.predict(codes)) / 2",
-        "return -trees.predict(codes)", "ranking upside down", TESTS,
+        SEARCH, "(trees.predict(codes) + kernel.predict(codes)) / 2",
+        "-trees.predict(codes)", "ranking upside down", TESTS,
     ),
     Mutant(
         "solvers/searched.py", "return options if better else {}", "return {}",

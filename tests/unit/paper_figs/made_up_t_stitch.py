@@ -17,7 +17,5 @@ def made_up() -> dict[str, Any]:
         "fractions": fractions,
         "lams": [-5.0 + 9 * f for f in fractions],
         "gaps": {name: [size * f**6 for f in fractions] for name, size in names.items()},
-        "theory": {
-            str(k): {"nu": nus, "gap": [nu**2 / k for nu in nus]} for k in (1, 2)
-        },
+        "theory": {str(k): {"nu": nus, "gap": [nu**2 / k for nu in nus]} for k in (1, 2)},
     }

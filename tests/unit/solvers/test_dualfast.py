@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import numpy as np
 import pytest
 import torch
@@ -11,11 +13,11 @@ from fokker.solvers.dualfast import ddim_dualfast, dualfast, fit_mixing, split_e
 from fokker.solvers.errors import InvalidPlanError
 from fokker.solvers.grids import grid_from_times, uniform_lam, wavy_lam
 from fokker.solvers.model import conversion
-from fokker.solvers.plan import Eval
+from fokker.solvers.plan import Eval, Plan
 from fokker.solvers.plan_algebra import distance, to_prediction
 from fokker.solvers.registry import get
 from fokker.solvers.run import run
-from fokker.solvers.schedules import VE, RectifiedFlow
+from fokker.solvers.schedules import EDM, RectifiedFlow
 from fokker.toy_models import FourierField, Perturbed, exact_model, problem, reference_flow
 
 P = problem("mixture")
@@ -23,9 +25,14 @@ GRIDS = uniform_lam(P.process, P.lam_start, P.lam_end)
 BASES = ["ddim", "dpmpp_2m", "dpmpp_3m", "unipc_2", "dpmpp_2s"]
 
 
+def alone(plan: Plan) -> Plan:
+    """The plan of the sample, without what it hands over."""
+    return Plan(plan.ops, {"x": plan.outputs["x"]}, plan.marks)
+
+
 @pytest.mark.parametrize("base", BASES)
 def test_without_mixing_the_plan_is_the_plan(base):
-    plan = get(base)(P.process, wavy_lam(P.process, -1.5, 2.0).grid(6))
+    plan = alone(get(base)(P.process, wavy_lam(P.process, -1.5, 2.0).grid(6)))
     assert distance(dualfast(plan, 0.0), plan) < 1e-12
     assert distance(dualfast(plan, 0.2), plan) > 1e-3
     assert dualfast(plan, 0.2).nfe == plan.nfe
@@ -56,39 +63,45 @@ def test_every_output_is_mixed_as_noise_whatever_the_plan_asks_for(base, anchor)
 
 def test_the_registered_ddim_is_the_transform_of_ddim():
     grid = wavy_lam(P.process, -1.5, 2.0).grid(6)
-    found = ddim_dualfast(P.process, grid, mixing=0.3)
+    found = alone(ddim_dualfast(P.process, grid, mixing=0.3))
     want = dualfast(get("exp_ab1_noise")(P.process, grid), 0.3)
     assert distance(found, want) < 1e-12
     each = [0.0, 0.1, 0.2, 0.3, 0.4, 0.5]
     assert distance(
-        ddim_dualfast(P.process, grid, mixing=each),
+        alone(ddim_dualfast(P.process, grid, mixing=each)),
         dualfast(get("exp_ab1_noise")(P.process, grid), each),
     ) < 1e-12  # fmt: skip
 
 
 def test_half_turns_ddim_into_adams_bashforth_on_equal_steps_in_rho():
-    process = VE()
+    process = EDM()
     grid = grid_from_times(process, np.linspace(2.0, 1.0, 7))
     plan = ddim_dualfast(process, grid, mixing=0.5)
     assert distance(plan, get("deis_rhoab2")(process, grid)) < 1e-12
 
 
 def _best(base: str, steps: int, anchor: str, x: torch.Tensor, truth: torch.Tensor) -> float:
-    plan, mixings = get(base)(P.process, GRIDS.grid(steps)), np.linspace(-0.2, 1.0, 49)
-    errors = [rms(run(dualfast(plan, c, anchor=anchor), P.model(), x).x - truth) for c in mixings]
-    return float(mixings[np.argmin(errors)])
+    """Where the squared error, nearly a parabola in c, is least; by two rounds of five points."""
+    plan, low, high = get(base)(P.process, GRIDS.grid(steps)), -0.3, 1.1
+    for _ in range(2):
+        mixings = np.linspace(low, high, 5)
+        runs = [run(dualfast(plan, c, anchor=anchor), P.model(), x).x for c in mixings]
+        a, b, _ = np.polyfit(mixings, [rms(out - truth) ** 2 for out in runs], 2)
+        best = float(np.clip(-b / (2 * a), -0.3, 1.1))
+        low, high = best - 0.15, best + 0.15
+    return best
 
 
 def test_without_an_error_of_the_network_the_best_mixing_is_what_the_order_leaves_to_repair():
     """To the first evaluation: c = O(h). To the last one: 1/2 for DDIM, 0 for a second order."""
     x = P.starts(24)
     truth = P.endpoint(x)
-    first = [_best("ddim", n, "first", x, truth) for n in (10, 20, 40)]
-    assert first[0] > 0.2
-    assert all(0.35 < b / a < 0.65 for a, b in zip(first, first[1:], strict=False))
-    assert abs(_best("ddim", 80, "last", x, truth) - 0.5) <= 0.1
-    assert abs(_best("dpmpp_2m", 80, "last", x, truth)) <= 0.025
-    assert abs(_best("dpmpp_2m", 40, "first", x, truth)) <= 0.025
+    first = [_best("ddim", n, "first", x, truth) for n in (20, 40, 80)]
+    assert first[0] > 0.15
+    assert all(0.35 < b / a < 0.65 for a, b in pairwise(first))
+    assert abs(_best("ddim", 40, "last", x, truth) - 0.5) <= 0.1
+    assert abs(_best("dpmpp_2m", 40, "last", x, truth)) <= 0.05
+    assert abs(_best("dpmpp_2m", 40, "first", x, truth)) <= 0.05
 
 
 def test_a_constant_mixing_with_the_first_evaluation_does_not_converge():
@@ -126,7 +139,11 @@ def test_the_mixing_fitted_to_a_model_repairs_ddim():
 
 def test_the_error_splits_into_network_and_solver_and_their_product():
     field = FourierField.random(2, length=0.5, seed=1)
-    law = Perturbed(P.law, field, lambda lam: 0.1 / (1 + torch.exp(-2.0 * torch.as_tensor(lam))))
+
+    def amplitude(lam: float | torch.Tensor) -> torch.Tensor:
+        return 0.1 * torch.sigmoid(2 * torch.as_tensor(lam, dtype=torch.float64))
+
+    law = Perturbed(P.law, field, amplitude)
     x, ends = P.starts(24), ((P.start.alpha, P.start.sigma), (P.end.alpha, P.end.sigma))
     truth, fine = P.endpoint(x), reference_flow(law, x, *ends).x
     model = exact_model(law, P.process, "data")

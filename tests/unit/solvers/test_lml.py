@@ -63,7 +63,7 @@ def test_at_kappa_zero_it_is_the_identity_in_float64():
 
 @pytest.mark.parametrize("damping", [1e-3, 1.0])
 def test_for_small_kappa_it_is_a_tangential_extrapolation(damping):
-    """c = kappa |g|^2/damping, of each sample; relative 1e-6 at kappa = 1e-8."""
+    """With ``c = kappa |g|^2/damping`` of each sample, to 1e-6 at ``kappa = 1e-8``."""
     g, last = pair()
     c = 1e-8 * g.square().sum(1) / damping
     want = torch.cat(
@@ -90,7 +90,7 @@ def test_without_a_turn_the_samplers_are_ddim_and_2m():
     grid = wavy_lam(P.process, -1.5, 2.0).grid(7)
     x, eps, data = P.starts(5), P.model("noise"), P.model("data")
 
-    def keep(g: torch.Tensor, last: torch.Tensor | None) -> torch.Tensor:  # noqa: ARG001
+    def keep(g: torch.Tensor, last: torch.Tensor | None) -> torch.Tensor:
         return g
 
     for g in (grid, grid.with_zero()):

