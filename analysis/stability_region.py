@@ -21,6 +21,7 @@ from .stability import Symbol
 
 _AT = (-0.31, -0.77)  # two z at which the polynomial is read off; a third one checks
 _CHECK = -0.53 + 0.41j
+_ORIGIN = 1e-9  # crossings nearer to 0 are the origin itself
 
 
 def _affine(symbol: Symbol) -> tuple[np.ndarray, np.ndarray]:
@@ -68,7 +69,7 @@ def real_limit(symbol: Symbol) -> float:
     angles = np.linspace(0.0, np.pi, 2001)[1:]
     curve = boundary_locus(symbol, angles)
     crossings = [float(np.real(curve[-1]))]
-    signs = np.sign(curve[:-1].imag)
+    signs = np.sign(np.imag(curve[:-1]))
     for i in np.flatnonzero(signs[1:] * signs[:-1] < 0):
         a, b = angles[i], angles[i + 1]
         for _ in range(60):
@@ -80,7 +81,7 @@ def real_limit(symbol: Symbol) -> float:
     def stable(z: float) -> bool:
         return bool(np.abs(np.roots(constant + z * slope)).max() <= 1.0)
 
-    for z in sorted((c for c in crossings if c < 0 and np.isfinite(c)), reverse=True):
+    for z in sorted((c for c in crossings if c < -_ORIGIN and np.isfinite(c)), reverse=True):
         if stable(z * (1 - 1e-6)) and not stable(z * (1 + 1e-6)):
             return z
     msg = "the stability region has no end on the negative real axis, or does not reach it"

@@ -81,7 +81,7 @@ def _of_shipping(entry: Entry) -> list[Cause]:
         ),
         (
             "levels of the table",
-            "equal steps in the time of the analytic process, over the same stretch",
+            "equal steps in the time of the analytic process, from 1 to 0.001",
             lambda t: replace(t, levels="smooth", exact=True, as_labelled=False),
         ),
     ]  # fmt: skip
@@ -101,7 +101,11 @@ def _row(
     name, changed, change = cause
     row: dict[str, Any] = {"cause": name, "changed": changed, "steps": list(counts), "note": ""}
     try:
-        errors = measured(entry, change(trial), counts, law)
+        changed_trial = change(trial)
+        longer = changed_trial.levels == "exact" and changed_trial.begin == FLAT
+        counts = [2 * n for n in counts] if longer else counts  # the stretch is twice as long
+        row["steps"] = list(counts)
+        errors = measured(entry, changed_trial, counts, law)
     except FokkerError as failure:
         return {**row, "errors": [], "order": None, "explains": False, "note": str(failure)}
     found = slope(counts, errors, first=counts[0])

@@ -62,7 +62,7 @@ class Entry:
 
 
 def _one(_t: Any) -> float:
-    """tau = 1 at every time: the reverse SDE."""
+    """Tau = 1 at every time: the reverse SDE."""
     return 1.0
 
 

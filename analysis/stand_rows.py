@@ -10,7 +10,8 @@ from typing import Any
 
 import torch
 
-from ..solvers.errors import FokkerError
+from ..solvers.adapters.foreign_error import ForeignError
+from ..solvers.errors import FokkerError, NonFiniteError
 from ..toy_models.problems import problem
 from .order import observe
 from .order_rows import GAUSSIAN_FLOOR, order_problem
@@ -82,19 +83,17 @@ def _exact_rows(entry: Entry, settings: StandSettings, claim: float) -> list[dic
     laws = ("gaussian",) if entry.weak is not None else settings.laws
     for law in laws:
         errors = measured(entry, Trial(), settings.counts, law)
-        floor = (
-            GAUSSIAN_FLOOR if entry.weak is not None else rounding_floor(order_problem(law))
-        )
+        floor = GAUSSIAN_FLOOR if entry.weak is not None else rounding_floor(order_problem(law))
         seen = observe(settings.counts, errors, floor=floor)
         order = seen.order if seen.order is not None else slope(settings.counts, errors, 48)
         rows.append({
             "law": law, **{k: v for k, v in asdict(seen).items() if k != "used"},
-            "order": order, "verdict": _verdict(seen, order, claim),
+            "order": order, "verdict": _verdict(seen, claim),
         })  # fmt: skip
     return rows
 
 
-def _verdict(seen: Any, order: float | None, claim: float) -> str:
+def _verdict(seen: Any, claim: float) -> str:
     """The verdict of the observation; where the slopes do not settle, of all of them at once."""
     found = seen.verdict(claim)
     if found != "not resolved" or not seen.slopes:
@@ -162,17 +161,21 @@ def _rounding(entry: Entry) -> float | None:
 
 
 def _at(entry: Entry, steps: int, config: dict[str, Any]) -> str:
-    """What happens at a number of steps: ``finite``, or the sentence of what went wrong."""
+    """``finite``, ``not finite``, what was raised, or why it was not measured."""
     law = problem("product").law
     trial = Trial(levels="own", exact=False, as_labelled=True, config=config)
-    found, note = _try(lambda: outcome(entry, trial, law, steps))
-    return "finite" if found is not None else note
+    try:
+        outcome(entry, trial, law, steps)
+    except NonFiniteError:
+        return "not finite"
+    except FokkerError as error:
+        raised = isinstance(error, ForeignError) and " raised " in str(error)
+        return str(error) if raised else f"not measured: {error}"
+    return "finite"
 
 
 def _edges(entry: Entry) -> list[dict[str, Any]]:
-    return [
-        {"edge": name, "steps": n, "outcome": _at(entry, n, {})} for name, n in EDGES.items()
-    ]
+    return [{"edge": name, "steps": n, "outcome": _at(entry, n, {})} for name, n in EDGES.items()]
 
 
 def _options(entry: Entry, settings: StandSettings) -> list[dict[str, Any]]:

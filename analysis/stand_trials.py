@@ -28,8 +28,8 @@ from ..solvers.process import DATA, Node
 from ..solvers.schedules import VPLinear
 from ..toy_models.law import exact_model
 from ..toy_models.problems import problem
-from .gaussian_path import eigenbasis
 from .boxes import response_of
+from .gaussian_path import eigenbasis
 from .law import Response, response, weak_error_of
 from .stand_claims import Entry
 
@@ -39,7 +39,7 @@ BOXES: Mapping[str, Any] = {
     "azula": azula_box,
 }
 BATCH = 16
-FLAT = -7.0
+FLAT = -5.0
 """A half log-SNR where the data prediction is flat: what happens at the start costs nothing."""
 
 
@@ -121,8 +121,10 @@ def _grid(trial: Trial, steps: int) -> Grid:
     if trial.levels == "smooth":
         return power_t(process, 1.0, 1e-3).grid(steps)
     if trial.levels == "own":  # a function has none: those of the process
-        return power_t(process, 1.0, 1e-3).grid(steps - 1, to_zero=True) if steps > 1 else (
-            uniform_lam(process, -4.0, 4.0).grid(1)
+        return (
+            power_t(process, 1.0, 1e-3).grid(steps - 1, to_zero=True)
+            if steps > 1
+            else (uniform_lam(process, -4.0, 4.0).grid(1))
         )
     return wavy_lam(process, trial.begin, 1.5).grid(steps)
 
@@ -211,9 +213,7 @@ def weak_error(entry: Entry, trial: Trial, steps: int) -> float:
 
 
 def _box(foreign: Foreign, trial: Trial) -> Any:
-    def box(
-        model: Any, process: Any, grid: Any, x: Tensor, *, noise: Any = None
-    ) -> BlackBoxRun:
+    def box(model: Any, process: Any, grid: Any, x: Tensor, *, noise: Any = None) -> BlackBoxRun:
         del process, grid
         return run_foreign(foreign, model, x, noise=noise, as_labelled=trial.as_labelled)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import executor
+import foreign
 import noise
 import torch
 
@@ -10,7 +11,7 @@ import torch
 def main() -> None:
     """All benches, one after another, on one thread."""
     torch.set_num_threads(1)
-    for bench in (executor, noise):
+    for bench in (executor, noise, foreign):
         print(f"-- {bench.__name__}: {(bench.__doc__ or '').splitlines()[0]}")
         bench.main()
         print()

@@ -1,8 +1,8 @@
 """Calls of the model that are not made: guesses from earlier outputs, and who decides.
 
-Left and middle the error of DPM-Solver++(3M) against the exact sampler's when only one call in N is
-made and the others are reused, forecast by recursive differences, or extrapolated; with few steps
-and with many. Right where SADA makes its calls, beside the curvature of the data prediction.
+Left and middle the error of DPM-Solver++(3M) when only one call in N is made and for the others an
+output is reused, forecast by recursive differences, or extrapolated; with few steps and with many.
+Right where SADA makes its calls, beside the curvature of the data prediction.
 """
 
 from __future__ import annotations

@@ -66,7 +66,7 @@ def _in_time() -> GridMap:
 
 
 def _guided(scale: float) -> Model:
-    """``D + (w - 1)(D_two - D) + ...``: guidance of the mixture to its first two components."""
+    """Guidance ``(1 - w) D + w D_two``: the mixture and its first two components."""
     p = reference_problem("mixture")
     law: Any = p.law
     weights = torch.tensor([0.6, 0.4], dtype=torch.float64)

@@ -2,8 +2,8 @@
 
 Left grids that gradients through the sampler find for few steps, under the rate at which the
 posterior over the components of the data loses entropy. Middle what they gain on starts that the
-search did not see. Right the best schedule of five evaluations after so many trials: grids, history,
-prediction, rule and corrector at every step.
+search did not see. Right the best schedule of five evaluations after so many trials: grids,
+history, prediction, rule and corrector at every step.
 """
 
 from __future__ import annotations

@@ -1,14 +1,13 @@
 """T-Stitch: a small model where there is much noise, the big one after.
 
-The big model is the exact denoiser of ten kinds of handwritten digits; a small one knows one or two
-kinds of the same mean and covariance. Left how far the end moves when the first part of the steps
+The big model is the exact denoiser of ten kinds of handwritten digits; a small one knows one or
+two kinds of the same mean and covariance. Left how far the end moves when the first part of the steps
 is given to the small model. Middle the same against cost, if a small call costs a tenth. Right why
 it works: denoisers of two laws of equal moments differ by their third cumulants.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any, cast
 
 import numpy as np
@@ -100,7 +99,7 @@ def draw(data: Data) -> Figure:
     return figure
 
 
-def _curves(data: Data) -> list[tuple[str, str, int]]:
+def _curves() -> list[tuple[str, str, int]]:
     return [(name, title, k) for k, (name, title) in enumerate(CURVES.items())]
 
 
@@ -109,7 +108,7 @@ def _draw_gaps(axes: Axes, data: Data) -> None:
     axes.set(yscale="log", xlabel="share of steps by the small model", xlim=(0, 1))
     axes.axhline(0.01, color=INK, lw=1.0, ls=(0, (4, 2)))
     axes.axvspan(0, 0.4, color="#f0f1f3", zorder=0)
-    for name, title, k in _curves(data):
+    for name, title, k in _curves():
         y = data["gaps"][name][1:]
         pen = {"color": COLOURS[k], "marker": MARKERS[k], "ms": 4, "mec": "white", "mew": 0.5}
         axes.plot(x, y, label=title, **pen)
@@ -122,7 +121,7 @@ def _draw_gaps(axes: Axes, data: Data) -> None:
 def _draw_costs(axes: Axes, data: Data) -> None:
     x = 1 / (1 - np.array(data["fractions"][1:]) * (1 - 1 / CHEAP))
     axes.set(yscale="log", xlabel="times cheaper", title="Against cost")
-    for name, _, k in _curves(data):
+    for name, _, k in _curves():
         y = data["gaps"][name][1:]
         axes.plot(x, y, color=COLOURS[k], marker=MARKERS[k], ms=4, mec="white", mew=0.5)
     axes.axhline(0.01, color=INK, lw=1.0, ls=(0, (4, 2)))

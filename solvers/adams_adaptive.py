@@ -1,16 +1,16 @@
 """Adaptive exponential Adams: variable step, variable order, one evaluation a step, per sample.
 
-Each sample walks in lam on its own: a predictor on its k newest outputs, the model at the predicted
-state, and then the correctors of *every* order, which cost no evaluation. What two neighbouring
-correctors differ by is the error of the lower one, so the best order and its error are read off
-the list. Outputs are interpolated by functions of a strip (:mod:`.strip`) and realigned to the
+Each sample walks in lam on its own: a predictor on its k newest outputs, the model at the
+predicted state, and then the correctors of *every* order, which cost no evaluation. What two
+neighbouring correctors differ by is the error of the lower one, so the best order and its error
+are read off the list. Outputs are interpolated by functions of a strip (:mod:`.strip`) and realigned to the
 corrected state (:mod:`.strip_adams`).
 
 Error of a trial step, in units of the size ``sqrt(alpha^2 + sigma^2)`` of a state, as the root
 mean square over the coordinates of the sample::
 
-    e_j = |x_{j+1} - x_j|          for the corrector with j older outputs (the last one: see below)
-    E   = min_j e_j + 0.1 h |x_j - x~| / (1 + rho^2)       x~ predicted: its error, seen by the model
+    e_j = |x_{j+1} - x_j|       for the corrector with j older outputs (the last: best_order)
+    E = min_j e_j + 0.1 h |x_j - x~| / (1 + rho^2)     x~ predicted: its error, seen by the model
 
 A step is accepted if ``E <= tol``; the next one is ``h (0.1 tol/E)^{1/(j+2)}``. The factor 0.1
 buys few rejections (one in thirty), which cost an evaluation each.

@@ -39,7 +39,7 @@ def run_adaptive(
     x: Tensor,
     tol: float,
 ) -> StepperRun:
-    """March from the first to the last finite level of a grid, then to ``sigma = 0`` if it ends so.
+    """March from the first to the last finite level of a grid, then to ``sigma = 0`` if it has it.
 
     Parameters
     ----------

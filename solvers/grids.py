@@ -209,7 +209,7 @@ def karras(process: Process, rho_max: float, rho_min: float, exponent: float = 7
 def logistic_lam(
     process: Process, lam_start: float, lam_end: float, centre: float = 0.2, width: float = 1.1
 ) -> GridMap:
-    """Steps short around ``centre`` and long in the tails: ``1/(1 + e^{(centre-lam)/width})`` equal.
+    """Steps short around ``centre``, long in the tails: ``1/(1 + e^{(centre-lam)/width})`` equal.
 
     With centre 0 and width 1 it is the grid uniform in the time of a rectified flow. The data
     prediction of data of unit size changes around lam = 0 and a little later; the defaults serve

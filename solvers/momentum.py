@@ -15,7 +15,7 @@ backward difference ``(d f)_n = f_n - f_{n-1}`` and ``q = (1 - beta)/beta`` the 
 
 Like PNDM they ignore that steps in rho are unequal: order k needs a grid uniform in rho; on every
 other smooth grid it is 2. ``beta = 1`` is iPNDM of the same number of outputs. A "momentum number"
-such as 1.8 means k = 2, ``beta = 0.8``. Registered are GHVB-1 to 4; :func:`momentum` has k = 5, too.
+such as 1.8 means k = 2, ``beta = 0.8``. Registered are k = 1 .. 4; :func:`momentum` has 5, too.
 
 Start: orders 1, 2, ..., k, and the velocity before the first step is the first model output. With
 exact ``history`` the velocities before the first step are those of the polynomial through it. A
@@ -48,8 +48,8 @@ _PAPER = "Wizadwongsa et al. 2024, arXiv:2307.11118"
 def momentum_weights(order: int, beta: float, kind: str = "ghvb") -> Array:
     """Weights of the average, newest first; shape (order,).
 
-    Of model outputs for ``"hb"`` and ``"nesterov"`` (equal-step Adams-Bashforth), of velocities for
-    ``"ghvb"``, e.g. ``((2 + beta), -(2 - beta))/(2 beta)`` for order 2.
+    For ``"hb"`` and ``"nesterov"`` of model outputs (equal-step Adams-Bashforth), for ``"ghvb"`` of
+    velocities, e.g. ``((2 + beta), -(2 - beta))/(2 beta)`` for order 2.
 
     Raises
     ------
@@ -71,7 +71,7 @@ def differences_to_nodes(series: Array) -> Array:
 
 
 def velocity_weights(count: int, beta: float, kind: str, back: int = 0) -> Array:
-    """The velocity ``back`` nodes before the newest of ``count``, on outputs that are a polynomial.
+    """Weights, on ``count`` outputs, of the velocity ``back`` nodes before the newest of them.
 
     Exact for outputs that are a polynomial of the index of degree < ``count``, since ever:
     ``v = (1 - d)^back (1 + q d)^{-1} f``. Shape (count,), newest first.
@@ -97,7 +97,6 @@ def _check(order: int, beta: float, kind: str) -> None:
 
 def _first_velocities(
     tape: Tape,
-    grid: Grid,
     kind: str,
     beta: float,
     earlier: Sequence[Output],
@@ -153,7 +152,7 @@ def momentum(
     tape = Tape()
     x = tape.input("x", grid[0])
     past = given_history(tape, history[: order - 1], "noise")
-    speeds = _first_velocities(tape, grid, kind, beta, past, resume, order)
+    speeds = _first_velocities(tape, kind, beta, past, resume, order)
     for s, t in grid.steps():
         m = tape.eval(x, s, "noise")
         past = [(m, s), *past][:order]
@@ -213,7 +212,9 @@ for _k in (1, 2, 3, 4):
     _declare("hb", _k, f"Heavy ball on equal-step Adams-Bashforth {_k}: first order, but stabler.")
 _declare("nesterov", 2, "Nesterov's form of heavy ball on equal-step Adams-Bashforth 2.")
 for _k in (1, 2, 3, 4):
-    _declare("ghvb", _k, f"Generalised heavy ball of {_k} velocities: order 2 unless rho is equal.")
+    _declare(
+        "ghvb", _k, f"Generalised heavy ball of {_k} velocities: order 2 unless rho is equal."
+    )
 
 
 @sampler(
@@ -254,7 +255,9 @@ def dpmpp_2m_hb(
         use = [o for o in past if o[1].alpha > 0.0] or past[:1]
         v, x = _smoothed(tape, s, t, x, use, v, beta)
         tape.mark(x, t)
-    return tape.plan(x=x, **named_history(past[:1]), **({"v-1": v} if carry and v is not None else {}))
+    return tape.plan(
+        x=x, **named_history(past[:1]), **({"v-1": v} if carry and v is not None else {})
+    )
 
 
 def _smoothed(

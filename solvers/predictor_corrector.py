@@ -14,6 +14,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import partial
+from typing import Any
 
 from .errors import InvalidPlanError
 from .grids import Grid
@@ -180,8 +181,8 @@ def _declare(order: int, suffix: str, words: str, **options: str) -> None:
         source="Zhao et al. 2023, arXiv:2302.04867, Alg. 5-8",
         note=f"UniPC-{order} ({rule}): predictor {order}, corrector {order + 1}, {words}.",
     )
-    def build(process: Process, grid: Grid, *, history: Sequence[Node] = (), **ends: bool) -> Plan:
-        return unipc(process, grid, order=order, history=history, **options, **ends)
+    def build(process: Process, grid: Grid, *, history: Sequence[Node] = (), **ends: Any) -> Plan:
+        return unipc(process, grid, order=order, history=history, **{**options, **ends})
 
 
 for _k in (1, 2, 3, 4):
@@ -189,6 +190,8 @@ for _k in (1, 2, 3, 4):
 _declare(2, "_b1", "started by its lower orders", rule="B1")
 for _k in (2, 3):
     _declare(_k, "_noise", "on the noise prediction", prediction="noise")
-    _declare(_k, "_lowerfinal", "the last steps of lower order, as is often shipped", final="lower")
+    _declare(
+        _k, "_lowerfinal", "the last steps of lower order, as is often shipped", final="lower"
+    )
 _declare(3, "_rkstart", "started by Runge-Kutta", start="rk")
 _declare(2, "_pece", "and the corrected state is evaluated, too", mode="PECE")

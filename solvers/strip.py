@@ -6,7 +6,7 @@ it is analytic in the strip ``|Im lam| < pi/2`` *whatever the variances are*. A 
 nothing of that and grows outside its nodes; the functions
 
     ``l_j(lam) = prod_{i != j} sinh(f(lam - lam_i))/sinh(f(lam_j - lam_i))
-                 prod_{i != 0} cosh(f(lam_j - lam_i))/cosh(f(lam - lam_i))``,   ``f = pi/(4 strip)``
+                 prod_{i != 0} cosh(f(lam_j - lam_i))/cosh(f(lam - lam_i))``,  ``f = pi/(4 strip)``
 
 are the cardinal functions of rational interpolation in ``w = tanh(f lam)``, which maps the strip
 onto the unit disk, with poles at the mirror images of all nodes but the newest: the space in which
@@ -77,7 +77,7 @@ def strip_basis(nodes: Array, at: Array, strip: float) -> Array:
 
 
 def _maps(strip: float) -> tuple[Callable[[Array], Array], Callable[[Array], Array]]:
-    """``(sinh, cosh)`` in units of the strip; of the identity and 1 where it is the whole plane."""
+    """``(sinh, cosh)`` in units of the strip; identity and 1 where it is the whole plane."""
     if math.isinf(strip):
         return (lambda z: z), np.ones_like
     f = math.pi / (4 * strip)

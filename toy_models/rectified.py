@@ -280,7 +280,9 @@ class FlowCoupling:
             gap = alpha * (data @ self.turn) + sigma * z - goal
             low, high = torch.where(gap < 0, z, low), torch.where(gap < 0, high, z)
             step = gap / (alpha * self._slope(z, data) + sigma)
+            # where T is flat a step is rounding over sigma: then it is the gap that tells
             settled = step.abs() <= 1e-14 * (1.0 + z.abs())
+            settled |= gap.abs() <= 1e-14 * (1.0 + goal.abs())
             inside = (z - step > low) & (z - step < high)
             z = torch.where(inside | settled, z - step, 0.5 * (low + high))
             if bool(settled.all()):

@@ -80,7 +80,7 @@ def compress(plan: Plan, *, tolerance: float = TOLERANCE) -> Plan:
             case Eval(source=source, node=node, prediction=prediction, head=head):
                 new[i] = tape.eval(new[source], node, prediction, head)
             case Lin() if i in kept:
-                new[i] = _row(tape, weights[i], done, tolerance)
+                new[i] = _row(tape, weights[i], done, tolerance, alias=i not in ends)
         if i in place:
             done.leaves.append(new[i])
         if i in ends and new[i] > last:
@@ -129,14 +129,14 @@ def true_states(plan: Plan, *, tolerance: float = 1e-10) -> tuple[int, ...]:
     return tuple(found)
 
 
-def _row(tape: Tape, row: Array, done: _Written, tolerance: float) -> int:
-    """Write a row of weights as a short sum; the id of the new vector, or of an equal old one."""
+def _row(tape: Tape, row: Array, done: _Written, tolerance: float, *, alias: bool) -> int:
+    """Write a row of weights as a short sum; the id of it, or of an equal old vector (alias)."""
     count = len(done.leaves)
     row = row[:count]
     terms = _best(_short(row, done, tolerance))
     if terms is None:
         terms = [(done.leaves[k], float(w)) for k, w in enumerate(row) if w != 0.0]
-    if len(terms) == 1 and terms[0][1] == 1.0:
+    if alias and len(terms) == 1 and terms[0][1] == 1.0:
         return terms[0][0]
     v = tape.lin(*(terms or [(done.leaves[0], 0.0)]))
     known = dict(done.states) | {j: e for j, e in zip(done.leaves, np.eye(count), strict=True)}

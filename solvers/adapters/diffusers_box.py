@@ -52,6 +52,17 @@ def schedulers() -> tuple[str, ...]:
     return tuple(sorted(n for n in names if isinstance(_find(module, n), type)))
 
 
+def scheduler(name: str, **config: Any) -> Any:
+    """A scheduler as shipped, for comparisons with its own pace.
+
+    Raises
+    ------
+    ForeignError
+        As for :func:`native`.
+    """
+    return _make(name, config, exact=False)[1]
+
+
 def native(
     name: str,
     steps: int,

@@ -70,7 +70,7 @@ def _make() -> type:
         order = 1
 
         @configuration.register_to_config
-        def __init__(
+        def __init__(  # the arguments are read back from the configuration that they make
             self,
             num_train_timesteps: int = 1000,
             beta_start: float = 0.0001,
@@ -86,6 +86,9 @@ def _make() -> type:
             sampler: str = "unipc_2",
             sampler_options: dict[str, Any] | None = None,
         ) -> None:
+            del beta_start, beta_end, beta_schedule, trained_betas, prediction_type, shift
+            del timestep_spacing, steps_offset, final_sigmas_type, rescale_betas_zero_snr
+            del sampler, sampler_options
             self.steps = PlanSteps(self.config)
             self.init_noise_sigma = 1.0
             self.num_inference_steps: int | None = None

@@ -56,7 +56,7 @@ def on_grid(
     ForeignError
         If it is not installed, has no such sampler, or the sampler chooses its levels by itself.
     """
-    f = _function(name)
+    f = function(name)
     if "sigmas" not in inspect.signature(f).parameters:
         msg = f"k-diffusion {name} chooses its levels by itself; it has native levels only"
         raise ForeignError(msg, kind="not supported")
@@ -75,7 +75,7 @@ def native(
     **options: Any,
 ) -> Foreign:
     """A function of k-diffusion on levels of its own (``get_sigmas_<schedule>``), then to 0."""
-    f, module = _function(name), _sampling()
+    f, module = function(name), _sampling()
     process = EDM(sigma_max=sigma_max)
     if "sigmas" not in inspect.signature(f).parameters:
         return _between(f, process, steps, exact, sigma_min, sigma_max, options)
@@ -131,7 +131,14 @@ def _facts() -> dict[str, Any]:
     return {"library": "k-diffusion", "version": importlib.metadata.version("k-diffusion")}
 
 
-def _function(name: str) -> Callable[..., Any]:
+def function(name: str) -> Callable[..., Any]:
+    """The library's own function, with or without ``sample_`` in its name.
+
+    Raises
+    ------
+    ForeignError
+        If k-diffusion is not installed or has no such sampler.
+    """
     module = _sampling()
     full = name if name.startswith("sample_") else f"sample_{name}"
     f = getattr(module, full, None)

@@ -73,7 +73,9 @@ def test_on_the_data_prediction_a_step_to_sigma_zero_is_the_newest_model_output(
     process = PROCESSES["vp"]
     grid = grid_of(process, steps_of(entry, 6))
     for options in variants(entry):
-        plan = entry(process, grid.part(min(1, entry.multiple - 1), len(grid)).with_zero(), **options)
+        plan = entry(
+            process, grid.part(min(1, entry.multiple - 1), len(grid)).with_zero(), **options
+        )
         last = plan.ops[plan.outputs["x"]]
         newest = max(i for i, op in enumerate(plan.ops) if isinstance(op, Eval))
         assert last == Lin(((newest, 1.0),))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from mutants.mutant import UNIT, Mutant
+from mutants.mutant import LAWS, UNIT, Mutant
 
 PROCESS = f"{UNIT}solvers/test_process.py"
 SHIFTED = f"{UNIT}solvers/test_shifted.py"
@@ -11,6 +11,10 @@ PFGM = f"{UNIT}toy_models/test_pfgm.py"
 RECTIFIED = f"{UNIT}toy_models/test_rectified.py"
 SUPER = f"{UNIT}toy_models/test_super_resolution.py"
 REALTIME = f"{UNIT}solvers/test_realtime.py"
+KEEPS = (
+    f"{LAWS}test_constant_data.py::"
+    "test_constant_data_are_sampled_exactly_for_every_option_and_grid[vp-resshift_ancestral]"
+)
 
 REVERTING = [
     Mutant(
@@ -71,7 +75,7 @@ SHIFTING = [
     ),
     Mutant(
         "solvers/resshift.py", "(d, t.alpha - keep * s.alpha), (xi, std)",
-        "(d, 1.0 - keep), (xi, std)", "weight of D as if alpha were 1", (RESSHIFT,),
+        "(d, 1.0 - keep), (xi, std)", "weight of D as if alpha were 1", (KEEPS,),
     ),
     Mutant(
         "solvers/resshift.py", "std = t.sigma * math.sqrt(-math.expm1(2.0 *",

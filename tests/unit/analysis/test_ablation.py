@@ -63,15 +63,15 @@ def test_a_pure_interaction_is_invisible_to_main_effects():
     found = ablate(signs, lambda a, b: a * b)
     assert found.explained() == 0.0
     assert found.shares()[("a", "b")] == 1.0
-    assert ablate(signs, lambda a, b: 3.0).shares() == {("a",): 0, ("b",): 0, ("a", "b"): 0}
+    assert ablate(signs, lambda **_: 3.0).shares() == {("a",): 0, ("b",): 0, ("a", "b"): 0}
 
 
 def test_designs_that_say_nothing_are_refused():
     assert len(settings(FACTORS)) == 24
     with pytest.raises(AnalysisError, match=r"at least 2 levels .* levels \(1,\)"):
-        ablate({"a": (1,)}, lambda a: 0.0)
+        ablate({"a": (1,)}, lambda **_: 0.0)
     with pytest.raises(AnalysisError, match="must be finite, got nan"):
-        ablate({"a": (1, 2)}, lambda a: math.nan)
+        ablate({"a": (1, 2)}, lambda **_: math.nan)
 
 
 def test_the_knobs_at_their_usual_places_are_2m_and_unipc():

@@ -45,13 +45,13 @@ def test_a_sampler_finds_itself_whatever_it_is_asked_for(entry):
     assert found.best.equal
     assert found.best.gap < 1e-12
     assert str(found.best).startswith(f"equal to {entry.name} up to ")
-    other = found.nearest[1]
-    assert not other.equal
+    assert entry.name == "ipndm" or not compare(plan, get("ipndm")(VP, GRID)).equal
 
 
 @pytest.mark.parametrize("row", [2, 5])
 def test_the_row_with_another_formula_is_named_and_only_that(row):
     plan = get("dpmpp_2m")(VP, GRID)
+    plan = replace(plan, outputs={"x": plan.outputs["x"]})
     wrong = changed(plan, row, 1.01)
     seen = compare(wrong, plan, "2M")
     apart = [k for k, gap in enumerate(seen.local) if gap > EQUAL]

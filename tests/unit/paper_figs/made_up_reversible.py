@@ -19,8 +19,11 @@ def made_up() -> dict[str, Any]:
             **{name: [1e-14] * len(steps) for name in figure.OTHERS},
             figure.CONTROL: [3.0 / n for n in steps],
         },
-        "spread": {
-            frame: [[50.0 * 10.0**-k, 0.02 * 10.0**k] for _ in steps]
-            for k, frame in enumerate(figure.FRAMES)
+        "drift": {
+            **{
+                f"bdia {f}": [10.0 ** (k % 3 - 3)] * len(steps)
+                for k, f in enumerate(figure.FRAMES)
+            },
+            **{name: [2e-3] * len(steps) for name in (*figure.OTHERS, figure.BASELINE)},
         },
     }

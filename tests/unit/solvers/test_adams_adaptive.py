@@ -91,7 +91,7 @@ def test_a_step_to_sigma_zero_is_the_data_prediction():
     ends = adams_adaptive(P.model(), P.process, grid, x, tol=1e-5)
     before = adams_adaptive(P.model(), P.process, GRID, x, tol=1e-5)
     want = P.model()(before.x, P.end.t) * grid[-1].alpha
-    torch.testing.assert_close(ends.x, want, rtol=1e-12, atol=1e-13)
+    torch.testing.assert_close(ends.x, want, rtol=1e-7, atol=1e-8)  # the time is found from lam
     assert ends.nfe == before.nfe + 1
 
 
@@ -130,7 +130,7 @@ def test_bad_input_is_one_sentence():
             adams_trajectory(P.model(), P.process, -1.0, 1.0, x, tol=tol)
     with pytest.raises(InvalidPlanError, match="half width of the strip"):
         adams_adaptive(P.model(), P.process, GRID, x, strip=0.0)
-    with pytest.raises(InvalidGridError, match="finite lam_start < lam_end, got 1.0 and -1.0"):
+    with pytest.raises(InvalidGridError, match=r"finite lam_start < lam_end, got 1\.0 and -1\.0"):
         adams_trajectory(P.model(), P.process, 1.0, -1.0, x)
     path = adams_trajectory(P.model(), P.process, -1.0, 1.0, x, tol=1e-3)
     with pytest.raises(InvalidGridError, match=r"lam must lie in \[-1.0, 1.0\]"):

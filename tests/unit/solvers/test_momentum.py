@@ -14,13 +14,13 @@ import torch
 from fokker.analysis.paired import rms
 from fokker.solvers.errors import InvalidPlanError
 from fokker.solvers.grids import grid_from_sigmas, uniform_lam, wavy_lam
+from fokker.solvers.model import Model
 from fokker.solvers.momentum import (
     ADAMS_SERIES,
     momentum,
     momentum_weights,
     velocity_weights,
 )
-from fokker.solvers.model import Model
 from fokker.solvers.plan import Eval, Input, Plan, interpret
 from fokker.solvers.plan_algebra import compose, distance
 from fokker.solvers.registry import get
@@ -149,9 +149,7 @@ def test_on_equal_steps_in_rho_ghvb_has_its_order_and_hb_the_first(kind, order, 
     for steps in (128, 256, 512):
         width = (begin.rho - end.rho) / steps
         grid = grid_from_sigmas(process, [begin.rho - i * width for i in range(steps + 1)])
-        nodes = [
-            process.node_at_lam(-math.log(begin.rho + j * width)) for j in range(1, order)
-        ]
+        nodes = [process.node_at_lam(-math.log(begin.rho + j * width)) for j in range(1, order)]
         given = {f"m-{j}": model(flow(n), n.t) for j, n in enumerate(nodes, 1)}
         plan = momentum(process, grid, kind=kind, order=order, history=nodes)
         errors.append(rms(run(plan, model, x, history=given).x - flow(end)))

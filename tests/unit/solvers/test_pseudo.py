@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
+from itertools import pairwise
 
 import numpy as np
 import pytest
 import torch
 
-from fokker.analysis.paired import rms
+from fokker.analysis.paired import exact_history, rms
 from fokker.solvers.grids import grid_from_sigmas, power_t, wavy_lam
 from fokker.solvers.model import Model
 from fokker.solvers.plan import Plan
@@ -27,10 +29,10 @@ VP = VPLinear()
 GRID = wavy_lam(VP, -2.0, 1.5).grid(6)
 
 
-def slopes(build, steps: tuple[int, ...], kind: str = "wavy", *, warm: bool = False) -> list[float]:
+def slopes(
+    build: Callable[..., Plan], steps: tuple[int, ...], kind: str, *, warm: bool
+) -> list[float]:
     """Local slopes on the nonlinear law from lam = -1.5; history exact where asked for."""
-    from fokker.analysis.paired import exact_history
-
     p = flow_problem("product")
     x, (begin, end) = p.starts(), p.ends()
     truth, model, maps = p.flow(x, begin, end), p.model("noise"), grid_map(PROCESS, kind, SPAN)
@@ -40,7 +42,7 @@ def slopes(build, steps: tuple[int, ...], kind: str = "wavy", *, warm: bool = Fa
         given = exact_history(p, x, nodes, "noise")
         plan = build(PROCESS, maps.grid(n), history=nodes)
         errors.append(rms(run(plan, model, x, history=given).x - truth))
-    return [math.log2(a / b) for a, b in zip(errors, errors[1:], strict=False)]
+    return [math.log2(a / b) for a, b in pairwise(errors)]
 
 
 def test_s_pndm_starts_by_a_pseudo_improved_euler_step():
@@ -58,9 +60,9 @@ def test_s_pndm_starts_by_a_pseudo_improved_euler_step():
         else:
             mean = (3 * eps - before) / 2
         before, state = eps, transfer(state, mean, s, t)
-    found = run(get("spndm")(VP, GRID), model, x)
-    torch.testing.assert_close(found.x, state, rtol=1e-12, atol=1e-12)
-    assert found.nfe == len(GRID) + 1
+    plan = get("spndm")(VP, GRID)
+    torch.testing.assert_close(run(plan, model, x).x, state, rtol=1e-12, atol=1e-12)
+    assert plan.nfe == len(GRID) + 1
 
 
 def test_s_pndm_from_history_is_ipndm_of_two_outputs():
@@ -82,7 +84,9 @@ def test_where_time_is_sigma_interpolation_in_time_is_interpolation_in_rho():
     """On EDM t = sigma: the tAB and the rhoAB of DEIS are one method."""
     grid = wavy_lam(EDM(), -2.0, 1.5).grid(6)
     for k in (2, 3, 4):
-        assert distance(get(f"deis_tab{k}")(EDM(), grid), get(f"deis_rhoab{k}")(EDM(), grid)) < 1e-9
+        assert (
+            distance(get(f"deis_tab{k}")(EDM(), grid), get(f"deis_rhoab{k}")(EDM(), grid)) < 1e-9
+        )
         assert distance(get(f"deis_tab{k}")(VP, GRID), get(f"deis_rhoab{k}")(VP, GRID)) > 1e-4
 
 
@@ -95,7 +99,7 @@ def test_f_pndm_looks_fourth_order_and_ends_second():
         rms(run(get("pndm")(p.process, maps.grid(n)), model, x).x - truth)
         for n in (80, 160, 320, 640, 1280)
     ]
-    found = [math.log2(a / b) for a, b in zip(errors, errors[1:], strict=False)]
+    found = [math.log2(a / b) for a, b in pairwise(errors)]
     assert found[0] > 3.0
     assert 1.9 < found[-1] < 2.2
 
@@ -169,7 +173,3 @@ def test_at_ten_steps_the_classical_method_in_time_is_as_good_as_the_pseudo_one(
     pseudo = rms(run(get("ipndm")(p.process, grid), model, x).x - truth)
     classical = rms(euler_in_time(p.process, grid, model, x) - truth)
     assert classical == pytest.approx(pseudo, rel=0.35)
-
-
-def test_plans_are_plans():
-    assert isinstance(ipndm_v_published(VP, GRID), Plan)

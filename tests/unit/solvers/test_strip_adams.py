@@ -92,7 +92,7 @@ def test_bad_input_is_one_sentence():
         strip_adams(VP, GRID, order=2, size=-1)
     with pytest.raises(InvalidPlanError, match="half width"):
         strip_adams(VP, GRID, order=2, strip=0)
-    with pytest.raises(InvalidGridError, match="positive width, got 0.2 and 0"):
+    with pytest.raises(InvalidGridError, match=r"positive width, got 0\.2 and 0"):
         logistic_lam(VP, -1, 1, width=0)
     with pytest.raises(InvalidGridError, match="does not reach to u = -1"):
         logistic_lam(VP, -1, 1, width=0.2).history(1, 1)

@@ -147,6 +147,19 @@ def test_without_a_window_both_readings_are_ddim():
             assert found.nfe == len(g)
 
 
+def test_the_first_and_the_last_step_are_not_shifted():
+    """The first state's variance is no news, and the last level is what was asked for."""
+    model, x = P.model("noise"), P.starts(3)
+    one = uniform_lam(VP, -1.5, 1.0)
+    for steps in (1, 2):
+        grid = one.grid(steps)
+        found = ddim_time_shift_target(model, VP, grid, x, window=1.0).x
+        torch.testing.assert_close(found, run(get("exp_ab1_noise")(VP, grid), model, x).x)
+    grid = one.grid(3)
+    found = ddim_time_shift_target(model, VP, grid, x, window=1.0).x
+    assert rms(found - run(get("exp_ab1_noise")(VP, grid), model, x).x) > 1e-3
+
+
 def test_bad_options_are_refused_in_one_sentence():
     grid, x = uniform_lam(VP, -1.0, 1.0).grid(3), P.starts(2)
     for build in (ddim_time_shift, ddim_time_shift_target):
