@@ -52,6 +52,11 @@ _LAST: Cause = (
     "the error taken at three quarters of the steps",
     lambda t: replace(t, share=0.75),
 )
+_LOWER: Cause = (
+    "lower order at the end",
+    "lower_order_final=False",
+    lambda t: replace(t, config={**t.config, "lower_order_final": False}),
+)
 _BOTH: Cause = (
     "start and last steps",
     "both of these",
@@ -117,7 +122,10 @@ def causes_on_exact_levels(
     entry: Entry, counts: Sequence[int], law: str, claim: float
 ) -> list[dict[str, Any]]:
     """Reruns on exact levels; the last row names the formula if nothing else explains."""
-    rows = [_row(entry, cause, Trial(), counts, law, claim) for cause in (_START, _LAST)]
+    tried = [_START, _LAST]
+    if "lower_order_final" in options_of(entry):
+        tried.append(_LOWER)
+    rows = [_row(entry, cause, Trial(), counts, law, claim) for cause in tried]
     if not any(row["explains"] for row in rows):
         rows.append(_row(entry, _BOTH, Trial(), counts, law, claim))
     if not any(row["explains"] for row in rows):

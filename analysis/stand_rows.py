@@ -70,7 +70,7 @@ class StandSettings:
     @property
     def shipped(self) -> tuple[int, ...]:
         """Step counts as shipped."""
-        return (12, 24, 48, 96)
+        return (12, 24, 48) if self.quick else (12, 24, 48, 96)
 
     @property
     def laws(self) -> tuple[str, ...]:
@@ -180,7 +180,7 @@ def _edges(entry: Entry) -> list[dict[str, Any]]:
 
 def _options(entry: Entry, settings: StandSettings) -> list[dict[str, Any]]:
     accepted, rows = options_of(entry), []
-    counts = (1, 10) if settings.quick else (1, 2, 5, 10)
+    counts = (10,) if settings.quick else (1, 2, 5, 10)
     for name, value in SCHEDULES:
         if name in accepted and name not in entry.config:
             for n in counts:

@@ -3,8 +3,9 @@
 The sampler is read out (``trace``), given short recurrences (``compress``) and run on the same
 start with the same model, which returns fixed tensors and takes no time. On the other side stands
 the library's own loop in float32 as a pipeline runs it, the setting of its times not counted; on
-ours everything is: checks of start, model outputs and sample included. Bars: at least 3 times
-cheaper a step on latents of a common image model, memory not above the library's.
+ours everything is: checks of start, model outputs and sample included. ``ours`` is the executor
+that sums each row in one fused pass, ``eager`` the one that does not. Bars: at least 3 times
+cheaper a step (fused) on latents of a common image model, memory not above the library's.
 
 Memory is the largest number of bytes that are alive at once in tensors made by either side during
 a run, in states; the outputs of the model are nobody's.
@@ -51,6 +52,7 @@ class Row:
     shape: tuple[int, ...]
     library_us: float
     ours_us: float
+    eager_us: float
     ratio: float
     typical: float
     library_states: float
@@ -106,7 +108,17 @@ def main() -> list[dict[str, Any]]:
     """Measure, print the table, write the record."""
     torch.set_num_threads(1)
     rows = [measure(*name, shape) for shape in SHAPES for name in SAMPLERS]
-    head = ["sampler", "shape", "library us", "ours us", "ratio", "typical", "terms", "memory"]
+    head = [
+        "sampler",
+        "shape",
+        "library us",
+        "ours us",
+        "eager us",
+        "ratio",
+        "typical",
+        "terms",
+        "memory",
+    ]
     print(table(head, [_cells(row) for row in rows]))
     print("memory in states: library, ours")
     records = [asdict(row) for row in rows]
@@ -120,6 +132,7 @@ def _cells(row: Row) -> list[str]:
         "x".join(map(str, row.shape)),
         f"{row.library_us:.0f}",
         f"{row.ours_us:.0f}",
+        f"{row.eager_us:.0f}",
         f"{row.ratio:.2f}{'' if row.met else ' MISSED'}",
         f"{row.typical:.2f}",
         str(row.terms),
@@ -134,17 +147,22 @@ def measure(library: str, name: str, shape: tuple[int, ...], rounds: int = 30) -
     loops = iter([make() for _ in range(rounds + 2)])  # a loop is good for one run
 
     def ours() -> None:
+        run(plan, model, x, compiled=True)
+
+    def eager() -> None:
         run(plan, model, x)
 
+    plain = in_turns(ours, eager, base_count=1, rounds=rounds)
     pair = in_turns(ours, lambda: next(loops)(model, x), base_count=1, rounds=rounds)
     terms = max(len(op.terms) for op in plan.ops if isinstance(op, Lin))
-    states = [_states(call, x) for call in (lambda: next(loops)(model, x), ours)]
+    states = [_states(call, x) for call in (lambda: next(loops)(model, x), eager)]
     ratio = pair.target / pair.base
     return Row(
         sampler=f"{library} {name}",
         shape=shape,
         library_us=pair.target / STEPS * 1e6,
         ours_us=pair.base / STEPS * 1e6,
+        eager_us=plain.target / STEPS * 1e6,
         ratio=ratio,
         typical=pair.typical_ratio,
         library_states=states[0],
@@ -159,9 +177,9 @@ Loop = Callable[[Any, Tensor], Tensor]
 
 def prepared(library: str, name: str) -> tuple[Plan, Callable[[], Loop]]:
     """The compressed plan, and a maker of the library's own loop, its times set."""
-    options = {"clip_sample": False} if name == "DDIM" else {}
+    options: dict[str, Any] = {"clip_sample": False} if name == "DDIM" else {}
     box = kdiffusion_box if library == "k-diffusion" else diffusers_box
-    plan = compress(trace(box.native(name, STEPS, **options)).plan)
+    plan = compress(trace(box.native(name, STEPS, **options)).require_plan())
     if library == "diffusers":
         return plan, lambda: _pipeline(diffusers_box.scheduler(name, **options))
     levels = sorted({op.node.rho for op in plan.ops if isinstance(op, Eval)}, reverse=True)

@@ -34,6 +34,8 @@ from .figure import COLOURS, INK, MARKERS, SOFT, Claim, Measured, judge
 STEPS = 100
 SKIPS = (0, 20, 30, 40, 50, 60, 70, 80, 90)
 LEVELS = (1, 2, 3, 5, 8, 12, 20, 40)
+BEGIN = 0.0  # lam where InfEdit begins
+SHOWN = 16  # steps of the tables, from the middle
 _HUBERMAN = "Huberman-Spiegelglas, Kulikov & Michaeli 2024, arXiv:2304.06140"
 _XU = "Xu et al. 2024, arXiv:2312.04965"
 
@@ -66,6 +68,11 @@ def _grid(p: Problem, steps: int) -> Grid:
     return uniform_lam(p.process, p.lam_start, p.lam_end).grid(steps)
 
 
+def _levels(p: Problem, count: int) -> Grid:
+    """From half of the noise on: from pure noise the first level would do all of the edit."""
+    return uniform_lam(p.process, BEGIN, p.lam_end).grid(count)
+
+
 def _table(z: Tensor) -> list[list[float]]:
     """Correlations between steps, over samples and coordinates, to three digits."""
     rows = z.flatten(1)
@@ -82,13 +89,13 @@ def _edited(p: Problem, grid: Grid, target: Gaussian, x0: Tensor, skip: int) -> 
 def _infedit(p: Problem, levels: int, target: Any, x0: Tensor) -> tuple[float, float]:
     """Share of the distance, and the largest change of a coordinate."""
     models = [exact_model(law, p.process, "noise") for law in (p.law, target)]
-    change = infedit(_grid(p, levels), x0[:16], *models, seed=1) - x0[:16]
+    change = infedit(_levels(p, levels), x0[:16], *models, seed=1) - x0[:16]
     return _share(change.mean(0)), float(change.abs().max())
 
 
 def _closed_form(p: Problem, levels: int) -> float:
     law, left = cast(Gaussian, p.law), torch.ones(4, dtype=torch.float64)
-    for node in _grid(p, levels).nodes[:-1]:
+    for node in _levels(p, levels).nodes[:-1]:
         signal = node.alpha**2 * law.eigenvalues
         left = left * signal / (signal + node.sigma**2)
     u = law.eigenvectors
@@ -106,21 +113,25 @@ def _share(shift: Tensor) -> float:
 def draw(data: Data) -> Figure:
     """Two tables and two curves."""
     figure = Figure(figsize=(12.0, 4.6))
-    places = figure.add_gridspec(1, 4, width_ratios=(1, 1, 1, 1), wspace=0.42, left=0.05,
+    places = figure.add_gridspec(1, 4, width_ratios=(1, 1, 1, 1), wspace=0.32, left=0.05,
                                  right=0.98, top=0.74, bottom=0.14)  # fmt: skip
     for k, (name, title) in enumerate((("native", "Noise of a run"), ("maps", "Noise maps"))):
         axes = figure.add_subplot(places[0, k])
-        image = axes.imshow(np.array(data[name]), vmin=-1, vmax=1, cmap="RdBu_r")
-        axes.set(title=title, xlabel="step", ylabel="step")
+        first = STEPS // 2
+        part = np.array(data[name])[first : first + SHOWN, first : first + SHOWN]
+        low, high = first - 0.5, first + SHOWN - 0.5
+        axes.imshow(part, vmin=-1, vmax=1, cmap="RdBu_r", extent=(low, high, high, low))
+        axes.set(title=title, xlabel="step", ylabel="step" if k == 0 else "")
         axes.grid(False)
-        if k:
-            figure.colorbar(image, ax=axes, shrink=0.8, label="correlation")
+        words = f"beside the diagonal {_lag(data[name]).mean():+.2f}"
+        axes.text(0.97, 0.94, words, size=8, ha="right", transform=axes.transAxes, color=SOFT)
     _curve(figure.add_subplot(places[0, 2]), data["skips"], data["skipped"], None,
            ("Edit-friendly", "levels passed by"))  # fmt: skip
     _curve(figure.add_subplot(places[0, 3]), data["levels"], data["infedit"], data["closed"],
            ("InfEdit", "levels"))  # fmt: skip
     figure.text(0.05, 0.93, "Noise with a picture in it", size=17, weight="bold", va="center")
-    words = "Exact denoiser of a Gaussian, d = 4; edits move its mean by one in each coordinate."
+    words = "Exact denoiser of a Gaussian, d = 4; an edit is to move its mean by one in each "
+    words += "coordinate. InfEdit begins at λ = 0; dashed its closed form."
     figure.text(0.05, 0.86, words, size=9.5, color=SOFT, va="center")
     return figure
 
@@ -179,7 +190,8 @@ def _few(data: Data) -> Measured:
 
 
 CLAIMS = (
-    Claim("edit-friendly noise maps are negatively correlated between steps", _HUBERMAN, _negative),
+    Claim("edit-friendly noise maps are negatively correlated between steps",
+          _HUBERMAN, _negative),
     Claim("they have a larger variance than the noise of a run", _HUBERMAN, _larger),
     Claim("sampling with them gives the image back", _HUBERMAN, _perfect),
     Claim("beginning later keeps the result nearer to the image", _HUBERMAN, _near),

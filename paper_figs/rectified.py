@@ -2,7 +2,7 @@
 
 A product of mixtures in the plane; before, the exact denoiser of the law; after one reflow, that
 of the pairs of noise and the exact flow's end. Both on a variance-preserving process and on a
-flow. Above paths; below, for each of 64 paths, its curvature (length over chord, less 1) against
+flow. Above paths; below, for each of 48 paths, its curvature (length over chord, less 1) against
 the error of one step of DDIM over all of it.
 """
 
@@ -28,7 +28,7 @@ from .cache import Data
 from .figure import COLOURS, MARKERS, SOFT, Claim, Measured, judge
 
 LAMS = (-4.0, 4.0)
-NODES = 41
+NODES = 31
 PROCESSES: dict[str, Process] = {"vp": VPLinear(), "flow": RectifiedFlow()}
 WORDS = {"vp": "variance-preserving", "flow": "flow"}
 FLOOR = 1e-14
@@ -49,7 +49,7 @@ def plane() -> ProductMixture:
     )  # fmt: skip
 
 
-def data(*, batch: int = 64, shown: int = 14) -> Data:
+def data(*, batch: int = 48, shown: int = 14) -> Data:
     """Paths, curvatures, variations of the noise and errors of one step, before and after."""
     law, eps = plane(), torch.randn(batch, 2, generator=torch.Generator().manual_seed(4)).double()
     coupling = FlowCoupling(law)

@@ -136,7 +136,7 @@ def _trips(axes: Axes, data: Data) -> None:
         control = name == CONTROL
         axes.plot(steps, errors, color=INK if control else SOFT, lw=1.2 if control else 0.9,
                   ls=(0, (4, 2)) if control else "-", zorder=1.5)  # fmt: skip
-        ends.append(End(steps[-1], errors[-1], OTHERS.get(name, name), INK if control else SOFT))
+        ends.append(End(steps[-1], errors[-1], OTHERS.get(name) or name, INK if control else SOFT))
     label_ends(axes, ends)
 
 
@@ -150,8 +150,8 @@ def _drifts(axes: Axes, data: Data) -> None:
     for k, (name, drift) in enumerate(data["drift"].items()):
         mine = name.startswith("bdia")
         colour = COLOURS[k] if mine else INK if name == BASELINE else SOFT
-        style = {"marker": MARKERS[k], "mec": "white", "mew": 0.7} if mine else {"lw": 1.0}
-        axes.plot(steps, drift, color=colour, **style)
+        width, marker = (1.8, MARKERS[k]) if mine else (1.0, "")
+        axes.plot(steps, drift, color=colour, lw=width, marker=marker, mec="white", mew=0.7)
         words = f"BDIA in {name[-1]}" if mine else OTHERS.get(name, "DDIM")
         ends.append(End(steps[-1], drift[-1], words, colour))
     label_ends(axes, ends)
@@ -224,7 +224,8 @@ CLAIMS = (
           "two-step recurrences", _growth),
     Claim("O-BELM is inverted exactly", _WANG, _belm),
     Claim("DDIM inversion is far from exact at usual numbers of steps", _ZHANG, _control),
-    Claim("O-BELM is zero-stable: errors of the model do not add up with more steps", _WANG, _steady),
+    Claim("O-BELM is zero-stable: errors of the model do not add up with more steps",
+          _WANG, _steady),
     Claim("a leapfrog in x/alpha grows by what the flow contracts: ten times and more",
           "two-step recurrences", _unsteady),
 )  # fmt: skip

@@ -1,9 +1,9 @@
 """T-Stitch: a small model where there is much noise, the big one after.
 
 The big model is the exact denoiser of ten kinds of handwritten digits; a small one knows one or
-two kinds of the same mean and covariance. Left how far the end moves when the first part of the steps
-is given to the small model. Middle the same against cost, if a small call costs a tenth. Right why
-it works: denoisers of two laws of equal moments differ by their third cumulants.
+two kinds of the same mean and covariance. Left how far the end moves when the first part of the
+steps is given to the small model. Middle the same against cost, if a small call costs a tenth.
+Right why it works: denoisers of two laws of equal moments differ by their third cumulants.
 """
 
 from __future__ import annotations

@@ -10,7 +10,7 @@ Error of a trial step, in units of the size ``sqrt(alpha^2 + sigma^2)`` of a sta
 mean square over the coordinates of the sample::
 
     e_j = |x_{j+1} - x_j|       for the corrector with j older outputs (the last: best_order)
-    E = min_j e_j + 0.1 h |x_j - x~| / (1 + rho^2)     x~ predicted: its error, seen by the model
+    E = min_j e_j + 0.1 h |x_j - x~| / (1 + (rho/size)^2)     x~ predicted: its error, seen by the model
 
 A step is accepted if ``E <= tol``; the next one is ``h (0.1 tol/E)^{1/(j+2)}``. The factor 0.1
 buys few rejections (one in thirty), which cost an evaluation each.
@@ -34,8 +34,10 @@ from .noise import NoiseSource
 from .process import Array, Process
 from .registry import Sampler, register
 from .stepper import StepError, StepperRun
-from .strip import GAUSSIAN_STRIP, check_strip, prefix_weights
+from .strip import GAUSSIAN_STRIP, check_size, check_strip, prefix_weights
 
+UNIT = 1.0
+"""Size of the leading modes that is assumed: high accuracy is fastest at the size they have."""
 MOST_NODES = 10
 """Older outputs that a step may use; more gain nothing before rounding."""
 FIRST = 0.3
@@ -81,6 +83,7 @@ class AdaptiveAdams:
     lam_end: float
     tol: float
     strip: float = GAUSSIAN_STRIP
+    size: float = UNIT
 
     def init(self, x: Tensor) -> Walk:
         """Every sample at the start, where nothing has been asked yet."""
@@ -145,12 +148,13 @@ class AdaptiveAdams:
         keep = np.exp(log_alpha - end - self.process.log_alpha_of_lam(here.lam) + here.lam)
         alpha = per_sample(np.exp(log_alpha), here.x)
         kept = per_sample(keep, here.x) * here.x
-        old = prefix_weights(here.nodes, here.lam, end, self.strip)
+        space = {"strip": self.strip, "size": self.size}
+        old = prefix_weights(here.nodes, here.lam, end, **space)
         guess = old[np.arange(len(end)), here.order - 1]
         predicted = kept + alpha * _summed(guess, here.outputs)
         raw = ask(predicted, end)
         known = torch.cat([raw[:, None], here.outputs], 1)
-        weights = prefix_weights(np.column_stack([end, here.nodes]), here.lam, end, self.strip)
+        weights = prefix_weights(np.column_stack([end, here.nodes]), here.lam, end, **space)
         gaps = np.full((len(end), MOST_NODES + 1), np.inf)
         before = None
         for j in range(MOST_NODES + 1):
@@ -162,7 +166,7 @@ class AdaptiveAdams:
             before = now
         best, error = best_order(gaps, here.count)
         x = kept + alpha * _summed(weights[np.arange(len(end)), best], known)
-        gain = 1.0 / (1.0 + np.exp(-2.0 * end))
+        gain = 1.0 / (1.0 + np.exp(-2.0 * end) / self.size**2)
         error = error + PREDICTED * (end - here.lam) * gain * _rms(x - predicted) / size
         output = raw + per_sample(gain, x) / alpha * (x - predicted)
         return Trial(x, output, raw, best, error)
@@ -247,6 +251,7 @@ def adams_adaptive(
     noise: NoiseSource | int | None = None,
     tol: float = 1e-3,
     strip: float = GAUSSIAN_STRIP,
+    size: float = UNIT,
 ) -> StepperRun:
     """Run the sampler between the ends of a grid; its inner nodes do not matter.
 
@@ -260,20 +265,23 @@ def adams_adaptive(
         Error of a step in units of the size of a state, in (0, 1). The error at the end is about
         two to five times as large.
     strip : float
-        Half width of the strip of analyticity in lam; ``inf`` interpolates by polynomials.
+        Half width of the strip of analyticity; ``inf`` interpolates by polynomials.
+    size : float
+        Standard deviation of the leading modes of the data; ``inf`` makes lam the clock.
 
     Raises
     ------
     InvalidPlanError, InvalidGridError
-        For a tolerance outside (0, 1), a strip without width, and a start at ``alpha = 0``.
+        For a tolerance outside (0, 1), a strip or size that is not positive, and a start at ``alpha = 0``.
     StepError, NonFiniteError
         If it does not arrive, or the model's output is not finite.
     """
     del noise
     check_strip(strip)
+    check_size(size)
 
     def stepper(lam_start: float, lam_end: float) -> AdaptiveAdams:
-        return AdaptiveAdams(process, lam_start, lam_end, tol, strip)
+        return AdaptiveAdams(process, lam_start, lam_end, tol, strip, size)
 
     return run_adaptive(stepper, model, process, grid, x, tol)
 

@@ -14,7 +14,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from .adams_adaptive import AdaptiveAdams, Trial
+from .adams_adaptive import UNIT, AdaptiveAdams, Trial
 from .adaptive_ends import check_tolerance
 from .checks import check_state
 from .errors import InvalidGridError
@@ -22,7 +22,7 @@ from .model import Model
 from .process import Array, Process
 from .quadrature import panel_rule
 from .stepper import march
-from .strip import GAUSSIAN_STRIP, check_strip, strip_basis
+from .strip import GAUSSIAN_STRIP, check_size, check_strip, clock, strip_basis
 
 
 @dataclass
@@ -67,6 +67,7 @@ class Trajectory:
 
     process: Process
     strip: float
+    size: float
     steps: list[Steps]
     x: Tensor
     nfe: int
@@ -90,11 +91,13 @@ class Trajectory:
             return steps.states[0]
         n = next(i for i, (_, t) in enumerate(pairwise(steps.lams)) if lam <= t)
         s, t = steps.lams[n], steps.lams[n + 1]
-        nodes = np.array([t, *steps.lams[n::-1][: steps.best[n]]])
+        nodes = clock(np.array([t, *steps.lams[n::-1][: steps.best[n]]]), self.size)
         known = [steps.raw[n], *steps.outputs[n::-1][: steps.best[n]]]
         u, w = panel_rule(1.0)
         at = s + (lam - s) * u
-        weights = strip_basis(nodes, at, self.strip) @ (w * (lam - s) * np.exp(at - lam))
+        weights = strip_basis(nodes, clock(at, self.size), self.strip) @ (
+            w * (lam - s) * np.exp(at - lam)
+        )
         a, b = self.process.log_alpha_of_lam(np.array([s, lam]))
         total = sum(float(wj) * d for wj, d in zip(weights, known, strict=True))
         return float(np.exp(b - lam - a + s)) * steps.states[n] + float(np.exp(b)) * total
@@ -109,6 +112,7 @@ def adams_trajectory(
     *,
     tol: float = 1e-6,
     strip: float = GAUSSIAN_STRIP,
+    size: float = UNIT,
 ) -> Trajectory:
     """Solve the probability-flow ODE from ``lam_start`` to ``lam_end``, with dense output.
 
@@ -118,13 +122,13 @@ def adams_trajectory(
         Data prediction; asked with times of shape (B,).
     x : Tensor
         States at ``lam_start``, (B, *D), float32 or float64.
-    tol, strip : float
+    tol, strip, size : float
         As of :func:`.adams_adaptive.adams_adaptive`.
 
     Raises
     ------
     InvalidPlanError, InvalidGridError
-        For a tolerance outside (0, 1), a strip without width, and ends that are not finite or do
+        For a tolerance outside (0, 1), a strip or size that is not positive, and ends that are not finite or do
         not increase.
     StepError, NonFiniteError
         If it does not arrive, or the model's output is not finite.
@@ -142,11 +146,11 @@ def adams_trajectory(
     if not -np.inf < lam_start < lam_end < np.inf:
         msg = f"need finite lam_start < lam_end, got {lam_start} and {lam_end}"
         raise InvalidGridError(msg)
-    stepper = Recorder(process, lam_start, lam_end, tol, check_strip(strip))
+    stepper = Recorder(process, lam_start, lam_end, tol, check_strip(strip), check_size(size))
     with torch.no_grad():
         begin = stepper.step(model, stepper.init(x))  # asks at the start
         stepper.steps.extend(
             Steps([lam_start], [row], [out[0]]) for row, out in zip(x, begin.outputs, strict=True)
         )
         end = march(stepper, model, x, begin=begin)
-    return Trajectory(process, stepper.strip, stepper.steps, end.x, int(end.nfe.max()))
+    return Trajectory(process, strip, size, stepper.steps, end.x, int(end.nfe.max()))

@@ -206,33 +206,34 @@ def karras(process: Process, rho_max: float, rho_min: float, exponent: float = 7
     return GridMap(process, lam, f"karras-{exponent:g}")
 
 
-def logistic_lam(
-    process: Process, lam_start: float, lam_end: float, centre: float = 0.2, width: float = 1.1
+def sinh_lam(
+    process: Process, lam_start: float, lam_end: float, size: float = 2.0, stretch: float = 0.8
 ) -> GridMap:
-    """Steps short around ``centre``, long in the tails: ``1/(1 + e^{(centre-lam)/width})`` equal.
+    """Equal steps in ``zeta = asinh(size alpha/sigma)``, stretched towards the end.
 
-    With centre 0 and width 1 it is the grid uniform in the time of a rectified flow. The data
-    prediction of data of unit size changes around lam = 0 and a little later; the defaults serve
-    few evaluations, and no law was looked at beyond the size of its data.
+    The clock in which the data prediction of every Gaussian law with standard deviations up to
+    ``size`` is equally smooth everywhere: one long step through the noise, where all is linear in
+    alpha/sigma, then steps equal in lam. Near the end errors are no longer amplified and steps may
+    grow: ``zeta ~ (u + stretch u^4)/(1 + stretch)``. For few evaluations; no law was looked at
+    beyond the size of its data.
     """
     _check_range(lam_start, lam_end)
-    if not (math.isfinite(centre) and 0 < width < math.inf):
-        msg = f"need a finite centre and a positive width, got {centre} and {width}"
+    if not (0 < size < math.inf and 0 <= stretch < math.inf):
+        msg = f"need a positive finite size and a stretch >= 0, got {size} and {stretch}"
         raise InvalidGridError(msg)
-    low, high = ((lam - centre) / width for lam in (lam_start, lam_end))
+    low, high = (math.asinh(size * math.exp(lam)) for lam in (lam_start, lam_end))
+    ends = {0.0: lam_start, 1.0: lam_end}
 
     def lam(u: float) -> float:
-        if u in (0.0, 1.0):
-            return lam_end if u else lam_start
-        # of the share 1/(1+e^-z) between its values at the ends, in a form that never cancels
-        a, b = (1.0 - u) / (1.0 + math.exp(low)), u / (1.0 + math.exp(high))
-        c, d = (1.0 - u) / (1.0 + math.exp(-low)), u / (1.0 + math.exp(-high))
-        if not (a + b > 0 and c + d > 0):
-            msg = f"a logistic grid does not reach to u = {u}, before its first level"
+        if u in ends:
+            return ends[u]
+        zeta = _between(low, high, (u + stretch * u**4) / (1.0 + stretch))
+        if not zeta > 0:
+            msg = f"the grid does not reach to u = {u}: no level is that far in the noise"
             raise InvalidGridError(msg)
-        return centre + width * math.log((c + d) / (a + b))
+        return math.log(math.sinh(zeta) / size)
 
-    return GridMap(process, lam, "logistic-lam")
+    return GridMap(process, lam, "sinh-lam")
 
 
 def _between(a: float, b: float, u: float) -> float:

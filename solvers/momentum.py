@@ -48,8 +48,8 @@ _PAPER = "Wizadwongsa et al. 2024, arXiv:2307.11118"
 def momentum_weights(order: int, beta: float, kind: str = "ghvb") -> Array:
     """Weights of the average, newest first; shape (order,).
 
-    For ``"hb"`` and ``"nesterov"`` of model outputs (equal-step Adams-Bashforth), for ``"ghvb"`` of
-    velocities, e.g. ``((2 + beta), -(2 - beta))/(2 beta)`` for order 2.
+    Of model outputs for ``"hb"`` and ``"nesterov"`` (equal-step Adams-Bashforth); of velocities
+    for ``"ghvb"``, e.g. ``((2 + beta), -(2 - beta))/(2 beta)`` for order 2.
 
     Raises
     ------
@@ -220,7 +220,6 @@ for _k in (1, 2, 3, 4):
 @sampler(
     order=1,
     order_cold=1,
-    published_order=None,
     nfe=lambda n: n,
     prediction="data",
     history=1,

@@ -9,8 +9,9 @@ With a second state the model is asked at what both directions know, and its ans
       y_t = y_s + G (y_p - y_s) - (h + G h') eps_s
 
   G = 0 is DDIM; on equal steps G = 1 is the leapfrog. The local error is ``(h^2 - G h'^2)/2
-  deps/drho + O(h^3)``. Solved for the oldest state it divides by G: differences of rounding errors
-  grow by ``prod 1/G`` (:func:`inverse_growth`).
+  deps/drho + O(h^3)``. The recurrence has a second root: where the flow contracts y by c, an error
+  of the second state grows by ``prod G / c`` on the way there, by ``c / prod G`` on the way back
+  (``prod 1/G`` is :func:`inverse_growth`). What is steady one way is not the other.
 * *twins* keep a second copy of the state at the same level (``twin``); each is pushed by what the
   model says at the other.
 

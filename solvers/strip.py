@@ -1,21 +1,26 @@
-"""Interpolation by functions that are analytic in a strip of complex lam, instead of polynomials.
+"""Interpolation by functions that are analytic in a strip, in a clock that no Gaussian law resists.
 
-On every Gaussian law the data prediction is, along a trajectory and mode by mode,
-``c (1 + e^{-2 lam}/c^2)^{-1/2}``: its singularities lie at ``lam = -log c + i pi/2 + i pi k``, so
-it is analytic in the strip ``|Im lam| < pi/2`` *whatever the variances are*. A polynomial knows
-nothing of that and grows outside its nodes; the functions
+On a Gaussian law the data prediction is, along a trajectory and mode by mode,
+``c nu (nu^2 + 1/c^2)^{-1/2}`` with ``nu = e^lam = alpha/sigma`` and c the standard deviation of the
+mode. Its singularities lie at ``nu = +-i/c``. If no c exceeds ``size``, then in the clock
 
-    ``l_j(lam) = prod_{i != j} sinh(f(lam - lam_i))/sinh(f(lam_j - lam_i))
-                 prod_{i != 0} cosh(f(lam_j - lam_i))/cosh(f(lam - lam_i))``,  ``f = pi/(4 strip)``
+    ``zeta = asinh(size nu)``
 
-are the cardinal functions of rational interpolation in ``w = tanh(f lam)``, which maps the strip
+it is analytic in the strip ``|Im zeta| < pi/2``, *whatever the variances are*: the clock is
+``size e^lam`` in the noise, where everything is linear in nu, and ``lam`` near the data. A
+polynomial knows nothing of that and grows outside its nodes; the functions
+
+    ``l_j = prod_{i != j} sinh(f(zeta - zeta_i))/sinh(f(zeta_j - zeta_i))
+            prod_{i != 0} cosh(f(zeta_j - zeta_i))/cosh(f(zeta - zeta_i))``,  ``f = pi/(4 strip)``
+
+are the cardinal functions of rational interpolation in ``w = tanh(f zeta)``, which maps the strip
 onto the unit disk, with poles at the mirror images of all nodes but the newest: the space in which
 extrapolation of analytic functions is (but for reproducing constants) best possible. They stay
-bounded far from the nodes, reproduce constants, and for small steps, or ``strip -> inf``, they
+bounded far from the nodes, reproduce constants, and for small steps, or ``strip = inf``, they
 become the Lagrange polynomials, so every order statement of exponential Adams methods holds.
 
-No law, statistic or fit enters. Sharp switches between modes have singularities nearer to the real
-axis; ``strip = pi/3`` leaves room for them.
+No statistic of the law enters but the unit of the data. Sharp switches between modes have
+singularities nearer to the real axis; ``strip = pi/4`` leaves room for them.
 
 Optimal extrapolation in such spaces: Malmquist 1925, Takenaka 1925 (rational bases of the disk);
 Fisher & Micchelli 1980, Duke Math. J. 47, 789-811 (interpolation at given nodes). Not to be
@@ -25,18 +30,41 @@ confused with Pade or barycentric rational interpolation, whose poles follow the
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 
 import numpy as np
 
 from .errors import InvalidPlanError
 from .process import Array
-from .quadrature import panel_rule, phi
+from .quadrature import panel_rule
 
 GAUSSIAN_STRIP = math.pi / 2
 """Half width of the strip in which every Gaussian law's data prediction is analytic."""
 WARY_STRIP = math.pi / 4
 """A narrower strip, for laws whose modes switch faster than a Gaussian relaxes."""
+MAIN_MODES = 2.0
+"""Standard deviation of the leading modes of data whose coordinates have unit size or so."""
+
+
+def clock(lam: Array, size: float) -> Array:
+    """``zeta = asinh(size e^lam)``; for ``size = inf`` it is lam, up to a constant."""
+    if math.isinf(size):
+        return lam
+    return np.arcsinh(size * np.exp(lam))
+
+
+def check_size(size: float) -> float:
+    """The size of the leading modes, if it is a positive number.
+
+    Raises
+    ------
+    InvalidPlanError
+        Otherwise.
+    """
+    if not size > 0:
+        msg = f"the size of the leading modes must be positive (inf for the clock lam), got {size}"
+        raise InvalidPlanError(msg)
+    return float(size)
 
 
 def check_strip(strip: float) -> float:
@@ -84,33 +112,22 @@ def _maps(strip: float) -> tuple[Callable[[Array], Array], Callable[[Array], Arr
     return (lambda z: np.sinh(f * z)), (lambda z: np.cosh(f * z))
 
 
-def strip_weights(strip: float) -> Callable[[Sequence[float], float], Array]:
-    """The weight rule ``(tau, z) -> int_0^1 e^{z(1-u)} l_j(u) du`` in place of ``exp_weights``.
+def strip_weights(nodes: Array, start: float, end: float, *, strip: float, size: float) -> Array:
+    """Weights ``w_j = int_start^end e^{lam - end} l_j(zeta(lam)) dlam`` of nodes, newest first.
 
-    Of a probability-flow step of length h in lam: ``z = -h`` on data, ``z = +h`` on noise. The
-    rule needs to know h, so it does not serve stochastic steps, where ``z = -(1 + eta) h``.
+    With them ``x_t/alpha_t = e^{-h} x_s/alpha_s + sum_j w_j D_j`` on the probability-flow ODE.
     """
     check_strip(strip)
-
-    def weights(tau: Sequence[float], z: float) -> Array:
-        if len(tau) == 1:
-            return np.array([phi(1, z)])
-        order = np.argsort(tau)[::-1]  # the newest node has no mirror image
-        h = abs(z)
-        u, w = panel_rule(h)
-        basis = strip_basis(h * np.asarray(tau, dtype=np.float64)[order], h * u, strip)
-        out = np.empty(len(tau))
-        out[order] = basis @ (w * np.exp(z * (1.0 - u)))
-        return out
-
-    return weights
+    u, w = panel_rule(end - start)
+    at = start + (end - start) * u
+    basis = strip_basis(clock(np.asarray(nodes), size), clock(at, size), strip)
+    return basis @ (w * (end - start) * np.exp(at - end))
 
 
-def prefix_weights(nodes: Array, start: Array, end: Array, strip: float) -> Array:
-    """Weights of the 1, 2, ..., n newest nodes at once, for a batch of steps.
+def prefix_weights(nodes: Array, start: Array, end: Array, *, strip: float, size: float) -> Array:
+    """:func:`strip_weights` of the 1, 2, ..., n newest nodes at once, for a batch of steps.
 
-    ``W[b, k, j] = int_start^end e^{lam - end} l_j(lam) dlam`` on the nodes 0 .. k of row b, and 0
-    for j > k: with them ``x_t/alpha_t = e^{-h} x_s/alpha_s + sum_j W_kj D_j``.
+    ``W[b, k, j]`` is weight j of the nodes 0 .. k of row b, and 0 for j > k.
 
     Parameters
     ----------
@@ -124,14 +141,13 @@ def prefix_weights(nodes: Array, start: Array, end: Array, strip: float) -> Arra
     h = (end - start)[:, None]
     at = start[:, None] + h * u
     odd, even = _maps(strip)
+    zeta = clock(nodes, size)
+    off = clock(at, size)[:, None, :] - zeta[:, :, None]  # (B, i, m)
+    between = zeta[:, :, None] - zeta[:, None, :]  # zeta_j - zeta_i
     eye = np.eye(n, dtype=bool)
-    between = nodes[:, :, None] - nodes[:, None, :]  # lam_j - lam_i
-    factor = (
-        odd(at[:, None, :] - nodes[:, :, None])[:, None]
-        / np.where(eye, 1.0, odd(between))[..., None]
-    )
+    factor = odd(off)[:, None] / np.where(eye, 1.0, odd(between))[..., None]
     factor = np.where(eye[..., None], 1.0, factor)  # (B, j, i, m)
-    mirror = even(between)[..., None] / even(at[:, None, :] - nodes[:, :, None])[:, None]
+    mirror = even(between)[..., None] / even(off)[:, None]
     mirror[:, :, 0] = 1.0
     values = np.cumprod(factor * mirror, axis=2)  # over i: the prefixes
     weights = np.einsum("bjkm,bm->bkj", values, w * h * np.exp(at - end[:, None]))

@@ -2,8 +2,9 @@
 
 Three ideas, none of which needs to know the law:
 
-* the data prediction is interpolated by functions analytic in a strip (:mod:`.strip`), which
-  extrapolate over a step of length 1 in lam where polynomials no longer can;
+* the data prediction is interpolated by functions analytic in a strip, in the clock
+  ``asinh(size alpha/sigma)`` (:mod:`.strip`): they extrapolate over long steps, where polynomials
+  in lam no longer can;
 * the corrector of UniPC: the model output at the predicted state corrects the step at no cost;
 * *realignment*: that output belongs to the predicted state, while the next step starts from the
   corrected one. It is moved along by the Jacobian that the data prediction of a normal law has,
@@ -20,6 +21,8 @@ import math
 from collections.abc import Sequence
 from functools import partial
 
+import numpy as np
+
 from .errors import InvalidPlanError
 from .grids import Grid
 from .multistep import given_history, named_history
@@ -27,15 +30,29 @@ from .plan import Plan, Tape
 from .process import Node, Process
 from .registry import sampler
 from .rows import Output, data_row
-from .strip import WARY_STRIP, strip_weights
-
-MAIN_MODES = 2.0
-"""Standard deviation of the leading modes of data whose coordinates have unit size or so."""
+from .strip import MAIN_MODES, WARY_STRIP, check_size, check_strip, strip_weights
 
 
 def normal_jacobian(node: Node, size: float) -> float:
     """``dD/d(x/alpha) = 1/(1 + (rho/size)^2)`` of the law N(0, size^2)."""
-    return (size * node.alpha) ** 2 / ((size * node.alpha) ** 2 + node.sigma**2)
+    return 1.0 / (1.0 + (node.sigma / (node.alpha * size)) ** 2)
+
+
+def strip_row(
+    tape: Tape, s: Node, t: Node, x: int, outputs: Sequence[Output], *, strip: float, size: float
+) -> int:
+    """The update on data predictions, interpolated by functions of a strip; newest first.
+
+    Infinitely long steps, from alpha = 0 or to sigma = 0, are those of ``data_row``.
+    """
+    outputs = [o for o in outputs if o[1].alpha > 0.0] or list(outputs[:1])
+    if t.sigma == 0.0 or s.alpha == 0.0:
+        return data_row(tape, s, t, x, outputs[:1])
+    nodes = np.array([node.lam for _, node in outputs])
+    weights = strip_weights(nodes, s.lam, t.lam, strip=strip, size=size)
+    keep = math.exp(t.log_sigma - s.log_sigma)
+    terms = zip(outputs, weights, strict=True)
+    return tape.lin((x, keep), *((m, t.alpha * float(w)) for (m, _), w in terms))
 
 
 def strip_adams(
@@ -45,32 +62,34 @@ def strip_adams(
     order: int,
     strip: float = WARY_STRIP,
     size: float = MAIN_MODES,
+    realign: bool = True,
     history: Sequence[Node] = (),
 ) -> Plan:
-    """The plan; order + 1 with exact history, like UniPC. Recommended grid: ``logistic_lam``.
+    """The plan; order + 1 with exact history, like UniPC. Recommended grid: ``sinh_lam``.
 
     Parameters
     ----------
     order : int
         Number of nodes of the predictor; the corrector has one more.
     strip : float
-        Half width of the strip of analyticity in lam; ``inf`` gives polynomials.
+        Half width of the strip of analyticity; ``inf`` gives polynomials in the clock.
     size : float
-        Standard deviation whose normal law says how outputs move from the predicted to the
-        corrected state; 0 leaves them where they are.
+        Standard deviation of the leading modes of the data; ``inf`` makes lam the clock.
+    realign : bool
+        Move each output from the predicted to the corrected state, as the law N(0, size^2) says.
     history : sequence of Node
         Nodes of exact history, newest first.
 
     Raises
     ------
     InvalidPlanError
-        For an order below 1, a strip without width, or a negative size.
+        For an order below 1, a strip without width, or a size that is not positive.
     """
     del process  # the nodes of the grid carry all coefficients
-    if order < 1 or not 0 <= size < math.inf:
-        msg = f"need order >= 1 and a finite size >= 0, got order={order}, size={size}"
+    if order < 1:
+        msg = f"need order >= 1, got {order}"
         raise InvalidPlanError(msg)
-    row = partial(data_row, weights=strip_weights(strip))
+    row = partial(strip_row, strip=check_strip(strip), size=check_size(size))
     tape = Tape()
     x = tape.input("x", grid[0])
     earlier = given_history(tape, history[: order - 1], "data")
@@ -85,7 +104,7 @@ def strip_adams(
             new = tape.eval(predicted, t, "data")
             asked = [(new, t), *asked][: order + 1]
             x = row(tape, s, t, x, [(new, t), *past[:order]])
-            if size > 0:
+            if realign:
                 shift = normal_jacobian(t, size) / t.alpha
                 new = tape.lin((new, 1.0), (x, shift), (predicted, -shift))
             past = [(new, t), *past][: order + 1]
@@ -105,7 +124,7 @@ def _declare(order: int) -> None:
         family="strip Adams",
         source="this project; corrector of Zhao et al. 2023, arXiv:2302.04867",
         note=f"Exponential Adams {order}-{order + 1} predictor-corrector on functions analytic in "
-        "a strip of lam, each output realigned to the corrected state.",
+        "a strip, each output realigned to the corrected state.",
     )
     def build(
         process: Process,
@@ -114,8 +133,11 @@ def _declare(order: int) -> None:
         history: Sequence[Node] = (),
         strip: float = WARY_STRIP,
         size: float = MAIN_MODES,
+        realign: bool = True,
     ) -> Plan:
-        return strip_adams(process, grid, order=order, strip=strip, size=size, history=history)
+        return strip_adams(
+            process, grid, order=order, strip=strip, size=size, realign=realign, history=history
+        )
 
 
 for _k in (2, 3, 4):

@@ -9,8 +9,8 @@ level to any other is exact, on *any* schedule. Injective are
 * gradients of convex functions, so that monotone maps in one dimension are;
 * the quantile map of a product law, which is what its own probability-flow ODE does to noise.
 
-Wang et al. 2025, arXiv:2410.07303; Liu et al. 2022, arXiv:2209.03003. Not to be confused: that a
-path is *straight* is a property of the schedule as well, see ``analysis/straightness.py``.
+Wang et al. 2025, arXiv:2410.07303; Liu et al. 2022, arXiv:2209.03003. That a path is *straight*
+is another thing, of the schedule as well: see ``analysis/straightness.py``.
 """
 
 from __future__ import annotations
@@ -24,11 +24,10 @@ import torch
 from torch import Tensor
 
 from ..solvers.errors import InvalidLawError, NonFiniteError
-from .checks import Coefficient, coefficients, moved, parameter, points
+from .checks import Coefficient, coefficients, deeper, moved, parameter, points
 from .product import ProductMixture
 
-NOISE, DATA = (0.0, 1.0), (1.0, 0.0)
-"""The two ends as levels ``(alpha, sigma)``."""
+NOISE, DATA = (0.0, 1.0), (1.0, 0.0)  # levels (alpha, sigma)
 
 
 class Coupling(Protocol):
@@ -54,14 +53,12 @@ class Coupling(Protocol):
 
 @dataclass(frozen=True, eq=False)
 class Rectified:
-    """The exact denoiser of a coupling: ``D = T(eps(x))``, ``score = -eps(x)/sigma``.
-
-    Use it through ``exact_model(law, process)``, on any process.
+    """The exact denoiser of a coupling: ``D = T(eps(x))``, for ``exact_model`` on any process.
 
     Parameters
     ----------
     coupling : Coupling
-        :class:`LinearCoupling`, :class:`PotentialCoupling` or :class:`FlowCoupling`.
+        One of the three below.
     """
 
     coupling: Coupling
@@ -143,8 +140,7 @@ class LinearCoupling:
     def noise(self, x: Tensor, alpha: Coefficient, sigma: Coefficient) -> Tensor:
         """Solve the linear system of each level."""
         eye = torch.eye(len(self.shift), dtype=x.dtype, device=x.device)
-        a, s = (c[..., None] if isinstance(c, Tensor) and c.ndim else c for c in (alpha, sigma))
-        system = a * self.matrix + s * eye
+        system = deeper(alpha) * self.matrix + deeper(sigma) * eye
         return torch.linalg.solve(system, (x - alpha * self.shift)[..., None])[..., 0]
 
     def to(self, device: Any = None, dtype: torch.dtype | None = None) -> Self:
@@ -206,7 +202,7 @@ class PotentialCoupling:
     def noise(self, x: Tensor, alpha: Coefficient, sigma: Coefficient) -> Tensor:
         """Root of ``alpha T(z) + sigma z - x``."""
         eye = torch.eye(x.shape[1], dtype=x.dtype, device=x.device)
-        a, s = (c[..., None] if isinstance(c, Tensor) and c.ndim else c for c in (alpha, sigma))
+        a, s = deeper(alpha), deeper(sigma)
 
         def residual(z: Tensor) -> Tensor:
             return alpha * self.transport(z) + sigma * z - x
@@ -241,7 +237,7 @@ def _root(
         if not bool(better.any()):
             return z
         z, r = torch.where(better, new, z), torch.where(better, trial, r)
-    msg = f"no root after 200 steps of Newton's method, residual {float(r.abs().max())}"
+    msg = f"no root after 200 Newton steps, residual {float(r.abs().max())}"
     raise NonFiniteError(msg)
 
 
@@ -250,7 +246,7 @@ class FlowCoupling:
     """Noise and what the exact flow of a product law makes of it: its pairs after one reflow.
 
     T is monotone in each rotated coordinate (it keeps the distribution function), so it is the
-    same for every schedule. The noise is found by bisection, in which Newton's steps are tried.
+    same for every schedule. The noise is found by Newton's steps that halve, else by bisection.
     """
 
     law: ProductMixture
@@ -274,7 +270,7 @@ class FlowCoupling:
         """Root of an increasing function in each rotated coordinate."""
         goal, width = x @ self.turn, 38.0  # standard deviations: beyond them doubles hold nothing
         low, high = torch.full_like(goal, -width), torch.full_like(goal, width)
-        z = torch.zeros_like(goal)
+        z, last = torch.zeros_like(goal), high
         for _ in range(200):
             data = self.transport(z @ self.turn.mT)
             gap = alpha * (data @ self.turn) + sigma * z - goal
@@ -283,8 +279,9 @@ class FlowCoupling:
             # where T is flat a step is rounding over sigma: then it is the gap that tells
             settled = step.abs() <= 1e-14 * (1.0 + z.abs())
             settled |= gap.abs() <= 1e-14 * (1.0 + goal.abs())
-            inside = (z - step > low) & (z - step < high)
-            z = torch.where(inside | settled, z - step, 0.5 * (low + high))
+            good = (z - step > low) & (z - step < high) & (step.abs() <= 0.5 * last.abs())
+            last = torch.where(good | settled, -step, 0.5 * (low + high) - z)
+            z = z + last
             if bool(settled.all()):
                 return z @ self.turn.mT
         msg = f"no root after 200 steps, the last of size {float((high - low).max())}"

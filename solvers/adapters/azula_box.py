@@ -108,5 +108,6 @@ def _module() -> Any:
     try:
         return importlib.import_module("azula.sample")
     except ImportError as error:
-        msg = f"azula is not installed ({error}); 'pip install --no-deps azula' is enough"
+        hint = "'pip install einops' and 'pip install --no-deps azula' bring it"
+        msg = f"azula is not installed ({error}); {hint}"
         raise ForeignError(msg, kind="not installed") from error

@@ -7,9 +7,9 @@ each row can be written on a few earlier rows and the newest leaves, and the pla
 holds what the sampler's own formula would.
 
 Row by row :func:`compress` looks for earlier states S and a number q such that the row, on all but
-the newest q leaves, is a combination of S to rounding; the weights of the newest q leaves then make
-up the difference. Of the short ways it takes one with few terms and little cancellation. Earlier rows are taken as the compressed plan
-computes them, so errors do not pile up.
+the newest q leaves, is a combination of S to rounding; the weights of the newest q leaves then
+make up the difference. Of the short ways it takes one with few terms and little cancellation.
+Earlier rows are taken as the compressed plan computes them, so errors do not pile up.
 """
 
 from __future__ import annotations

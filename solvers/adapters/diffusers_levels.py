@@ -218,7 +218,7 @@ def levels_of(scheduler: Any) -> Levels:
     config = scheduler.config
     prediction = config.get("prediction_type", "epsilon")
     if hasattr(scheduler, "precondition_inputs"):
-        return Levels(scheduler, "edm", EDM(), "data")
+        return Levels(scheduler, "edm", EDM(), "data", notes=_scale(scheduler))
     has_table, has_sigmas = hasattr(scheduler, "alphas_cumprod"), hasattr(scheduler, "sigmas")
     if prediction not in PREDICTIONS:
         msg = f"{type(scheduler).__name__} takes a prediction {prediction!r} of no known kind"
@@ -237,4 +237,11 @@ def levels_of(scheduler: Any) -> Levels:
         one = torch.ones(1, dtype=torch.float64)
         scaled = float(scheduler.scale_model_input(one, scheduler.timesteps[0]))
         family = "vp" if scaled == 1.0 else "ve"
-    return Levels(scheduler, family, process, PREDICTIONS[prediction])
+    notes = _scale(scheduler) if family == "ve" else ()
+    return Levels(scheduler, family, process, PREDICTIONS[prediction], notes=notes)
+
+
+def _scale(scheduler: Any) -> tuple[str, ...]:
+    """What a user must know who starts the library's own loop."""
+    start = float(getattr(scheduler, "init_noise_sigma", math.nan))
+    return (f"its sample is x/alpha of the process; it is started at {start:.6g} times noise",)

@@ -1,7 +1,7 @@
 """The levels that a scheduler of diffusers would visit, as a grid of ours.
 
 Networks of diffusers are given a time label: ``label = N t - 1`` with t in (0, 1] the time of the
-table of N betas (an integer at a level of the table), or ``N u`` for a flow with ``alpha = 1 - u``.
+table of N betas (an integer at a level of the table), or ``N u`` for a flow, ``alpha = 1 - u``.
 """
 
 from __future__ import annotations

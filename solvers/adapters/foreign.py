@@ -108,18 +108,29 @@ class Foreign:
         ForeignError
             Of kind ``"raised"``, quoting what the foreign code raised.
         """
-        with (
-            torch.no_grad(),
-            Intercept(session.draw, float64=self.exact, modules=self.modules),
-        ):
+        intercept = Intercept(session.draw, float64=self.exact, modules=self.modules)
+        with torch.no_grad(), intercept:
             try:
-                return self.loop(session, x)
+                return self.loop(_Guarded(session, intercept), x)
             except (FokkerError, OtherCourse):
                 raise
             except Exception as error:  # anybody's code
                 text = " ".join(str(error).split())
                 msg = f"{self.library} {self.name} raised {type(error).__name__}: {text}"
                 raise ForeignError(msg, kind="raised") from error
+
+
+class _Guarded:
+    """A session whose model is asked outside of the interception of foreign code."""
+
+    def __init__(self, session: Session, intercept: Intercept) -> None:
+        self.session, self.intercept = session, intercept
+        self.mark, self.draw, self.path = session.mark, session.draw, session.path
+
+    def model(self, *args: Any, **kwargs: Any) -> Tensor:
+        """The same."""
+        with self.intercept.outside():
+            return self.session.model(*args, **kwargs)
 
 
 def draw_cell(number: int) -> Noise:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from ..errors import FokkerError
 
 KINDS = (
+    "no plan",
     "not supported",
     "not installed",
     "unknown name",

@@ -10,9 +10,10 @@ modules is, and is put back when the block is left, whatever happens in it.
 
 from __future__ import annotations
 
+import contextlib
 import sys
 import warnings
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 import numpy as np
@@ -59,6 +60,7 @@ class Intercept(TorchFunctionMode):
         self._numpy: list[tuple[Any, Any]] = []
         self._default: torch.dtype | None = None
         self._warnings = warnings.catch_warnings()
+        self._asleep = False
 
     def __enter__(self) -> Intercept:
         """Enter, and give the named modules another ``np``."""
@@ -84,9 +86,23 @@ class Intercept(TorchFunctionMode):
             module.np = was
         super().__exit__(*exc)
 
+    @contextlib.contextmanager
+    def outside(self) -> Iterator[None]:
+        """A block of our own code, such as the model, inside the foreign one: left alone."""
+        inside = torch.get_default_dtype()
+        self._asleep = True
+        torch.set_default_dtype(self._default or inside)
+        try:
+            yield
+        finally:
+            self._asleep = False
+            torch.set_default_dtype(inside)
+
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         """Answer one call of torch."""
         kwargs = dict(kwargs or {})
+        if self._asleep:
+            return func(*args, **kwargs)
         if self.float64:
             args, kwargs = tuple(_up(a) for a in args), {k: _up(v) for k, v in kwargs.items()}
         if self.draw is not None:

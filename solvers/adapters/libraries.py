@@ -7,6 +7,7 @@ library         names                                  needs
 ``k-diffusion`` functions: ``dpmpp_2m``                ``pip install --no-deps k-diffusion``
 ``azula``       sampler classes: ``zABSampler``        ``pip install --no-deps azula``
 ``x.py``        functions ``f(model, x, sigmas)``      the file
+``x.py``        ``DPM_Solver``, ``UniPC``              the authors' file (``authors_box.py``)
 ==============  =====================================  ==========================================
 
 k-diffusion and azula declare torchvision and more, which their samplers do not use: hence
@@ -20,10 +21,11 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from ..grids import Grid, grid_from_sigmas, karras
+from ..grids import Grid, grid_from_sigmas, karras, power_t
 from ..process import Process
 from ..schedules import EDM
-from . import azula_box, diffusers_box, kdiffusion_box
+from ..schedules_vp import VPLinear
+from . import authors_box, azula_box, diffusers_box, kdiffusion_box
 from .callable_box import from_sigmas, load
 from .foreign import Foreign
 from .foreign_error import ForeignError
@@ -50,9 +52,14 @@ def names(library: str) -> tuple[str, ...]:
 def native(spec: str, steps: int, *, exact: bool = True, **options: Any) -> Foreign:
     """The sampler ``library:name`` on its library's own levels.
 
-    A function of a file is put on the Karras levels from sigma = 80 to 0.002, then 0.
+    A function of a file is put on the Karras levels from sigma = 80 to 0.002, then 0; an authors'
+    class on equal steps in time of the linear variance-preserving process, from 1 to 0.001.
     """
     library, name = _split(spec)
+    if name in authors_box.CLASSES:
+        process = VPLinear()
+        grid = power_t(process, 1.0, 1e-3).grid(steps)
+        return authors_box.on_grid(library, process, grid, exact=exact, **options)
     if library.endswith(".py"):
         process = EDM()
         levels = karras(process, 80.0, 0.002).grid(max(steps - 1, 1)).nodes
@@ -67,6 +74,8 @@ def on_grid(
 ) -> Foreign:
     """The sampler ``library:name`` on a grid of ours."""
     library, name = _split(spec)
+    if name in authors_box.CLASSES:
+        return authors_box.on_grid(library, process, grid, exact=exact, **options)
     if library.endswith(".py"):
         return from_sigmas(_function(library, name), process, grid, exact=exact, **options)
     return _box(library).on_grid(name, process, grid, exact=exact, **options)
@@ -81,6 +90,12 @@ def _split(spec: str) -> tuple[str, str]:
 
 
 def _box(library: str) -> ModuleType:
+    if library == "skrample":
+        msg = (
+            "skrample needs Python 3.12 and has no box here; a function of a file, "
+            "f(model, x, sigmas), may call it"
+        )
+        raise ForeignError(msg, kind="not supported")
     box = BOXES.get(library.replace("_", "-"))
     if box is None:
         msg = f"unknown library {library!r}; accepted: {', '.join(BOXES)}, or a file ending in .py"

@@ -23,11 +23,12 @@ import torch
 from torch import Tensor
 
 from ..errors import FokkerError
-from ..plan import Plan, Tape
+from ..plan import Plan
 from ..process import Array
 from .basis import BasisSession, Call, Event, OtherCourse
-from .foreign import Foreign, draw_cell, path_cell
+from .foreign import Foreign
 from .foreign_error import ForeignError
+from .leaf_form import leaf_form as leaf_form
 
 UNIT = 2.0**-30
 PIXELS = (1, 2, 2)
@@ -82,6 +83,19 @@ class Trace:
     def rounding(self) -> float:
         """Largest ``|lam(label) - lam(formula)|`` over the evaluations."""
         return max((abs(call.rounding) for call in self.calls), default=0.0)
+
+    def require_plan(self) -> Plan:
+        """The plan, of a sampler that has one.
+
+        Raises
+        ------
+        ForeignError
+            Of kind ``"no plan"``.
+        """
+        if self.plan is None:
+            msg = f"{self.foreign.library} {self.foreign.name} has no plan: {self.nonlinear}"
+            raise ForeignError(msg, kind="no plan")
+        return self.plan
 
     @property
     def linear(self) -> bool:
@@ -247,46 +261,6 @@ class _Reader:
             away = (state.double() - said).abs().max() / size
             worst = max(worst, float(away)) if bool(torch.isfinite(away)) else math.inf
         return worst
-
-
-def leaf_form(foreign: Foreign, events: list[Event], weights: list[Array]) -> Plan:
-    """The plan whose every state is written on the leaves; noises without any weight are left out.
-
-    The cells are those of :func:`~.foreign.run_foreign`: from one seed, the plan and the foreign
-    code itself give the same sample.
-    """
-    tape = Tape()
-    leaf = {0: tape.input("x", foreign.start)}
-    rows, seen = iter(weights), {}
-    used = np.any(np.stack(weights) != 0.0, axis=0)
-
-    def state(row: Array) -> int:
-        key = row.tobytes()
-        if key not in seen:  # a state asked at twice is one state
-            terms = [(leaf[k], float(w)) for k, w in enumerate(row) if w != 0.0]
-            seen[key] = tape.lin(*(terms or [(leaf[0], 0.0)]))
-        return seen[key]
-
-    last, draws = -1, 0
-    for event in events:
-        if event.kind in ("noise", "cell"):
-            if used[event.leaf]:
-                leaf[event.leaf] = _noise(tape, event, draws)
-            draws += event.kind == "noise"
-            continue
-        v = state(next(rows))
-        if event.call is None:
-            continue
-        if event.kind == "eval":
-            leaf[event.leaf] = tape.eval(v, event.call.node, foreign.prediction)
-        elif v > last:
-            last = tape.mark(v, event.call.node)
-    return tape.plan(x=state(next(rows)))
-
-
-def _noise(tape: Tape, event: Event, draws: int) -> int:
-    cell = draw_cell(draws) if event.kind == "noise" else path_cell(*event.ends)
-    return tape.noise(cell.clock, cell.a, cell.b, cell.kind)
 
 
 def _notes(events: list[Event], weights: list[Array], nonlinear: str | None) -> tuple[str, ...]:

@@ -122,6 +122,31 @@ def test_zero_terminal_snr_starts_at_alpha_0():
     torch.testing.assert_close(got, direct(s, x), rtol=1e-9, atol=1e-11)
 
 
+@pytest.mark.parametrize("schedule", ["linear", "scaled_linear", "squaredcos_cap_v2"])
+@pytest.mark.parametrize("zero_snr", [False, True])
+def test_the_levels_are_those_of_the_table_of_diffusers(schedule, zero_snr):
+    from diffusers import DDIMScheduler
+
+    config = {"beta_schedule": schedule, "rescale_betas_zero_snr": zero_snr}
+    table = DDIMScheduler(**config).alphas_cumprod.double()
+    process = FokkerScheduler(**config).steps.process
+    ours = torch.tensor([process.node((i + 1) / 1000).alpha ** 2 for i in range(1000)])
+    torch.testing.assert_close(ours, table, rtol=1e-3, atol=1e-6, check_dtype=False)
+
+
+def test_a_flow_is_shifted_as_in_diffusers():
+    from diffusers import FlowMatchEulerDiscreteScheduler
+
+    theirs = FlowMatchEulerDiscreteScheduler(shift=3.0)
+    theirs.set_timesteps(sigmas=[1.0, 0.75, 0.5, 0.25])
+    s = FokkerScheduler(
+        sampler="ddim", prediction_type="flow_prediction", timestep_spacing="trailing", shift=3
+    )
+    s.set_timesteps(4)
+    mine = torch.tensor([n.sigma for n in s.steps.grid.nodes], dtype=torch.float64)
+    torch.testing.assert_close(mine, theirs.sigmas.double(), rtol=1e-5, atol=1e-6)
+
+
 def test_one_step_and_many_are_finite():
     for steps in (1, 2, 5, 7, 100):
         assert torch.isfinite(pipeline(FokkerScheduler(sampler="dpmpp_2m"), start(), steps)).all()

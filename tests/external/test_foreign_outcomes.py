@@ -1,8 +1,9 @@
-"""Whatever a foreign sampler does wrong has a name and one sentence; nothing of it stays behind."""
+"""What a foreign sampler does wrong has a name and one sentence; nothing of it stays behind."""
 
 from __future__ import annotations
 
 import builtins
+import itertools
 import sys
 
 import numpy as np
@@ -30,7 +31,7 @@ GRID = wavy_lam(VP, -2.0, 1.0).grid(3)
 
 def euler(model, x, sigmas):
     """The convention of k-diffusion, and a right sampler."""
-    for s, t in zip(sigmas[:-1], sigmas[1:], strict=True):
+    for s, t in itertools.pairwise(sigmas):
         d = (x - model(x, s)) / s
         x = x + d * (t - s)
     return x
@@ -46,7 +47,7 @@ def made(change):
 
 
 def steering(model, x, sigmas):
-    for s, t in zip(sigmas[:-1], sigmas[1:], strict=True):
+    for s, t in itertools.pairwise(sigmas):
         d = (x - model(x, s)) / s
         if float(d.abs().max()) > 1e-6:
             d = (x - model(x, 0.9 * s)) / s
@@ -158,6 +159,12 @@ def test_unknown_names_are_refused_with_the_accepted_ones(spec):
     assert caught.value.kind == "unknown name"
 
 
+def test_a_library_without_a_box_is_named_as_such():
+    with pytest.raises(ForeignError, match="skrample needs Python") as caught:
+        names("skrample")
+    assert caught.value.kind == "not supported"
+
+
 def test_bad_options_are_quoted_from_the_library():
     with pytest.raises(ForeignError, match="raised TypeError"):
         diffusers_box.native("DDIM", 3, no_such_option=1)
@@ -185,19 +192,20 @@ def test_a_file_of_the_users_own_is_a_library(tmp_path):
     )
     found = trace(native(f"{path}:half", 4))
     assert found.linear
-    assert found.plan.nfe == 4
-    assert trace(by_name(f"{path}:half", VP, GRID)).plan.nfe == 3
+    assert found.require_plan().nfe == 4
+    assert trace(by_name(f"{path}:half", VP, GRID)).require_plan().nfe == 3
     path.write_text("raise RuntimeError('not today')\n")
     with pytest.raises(ForeignError, match="not today"):
         native(f"{path}:half", 4)
+    path.write_text("x = 1\n")
     with pytest.raises(ForeignError, match="no function"):
-        path.write_text("x = 1\n")
         native(f"{path}:half", 4)
 
 
 def test_nothing_stays_patched_whatever_happens():
     module = sys.modules[__name__]
-    with pytest.raises(ZeroDivisionError), Intercept(torch.zeros_like, modules=(__name__,)):
+
+    def inside():
         assert torch.tensor(0.1).dtype == torch.float64
         assert torch.ones(2, dtype=torch.float32).float().dtype == torch.float64
         assert module.np.float32 is np.float64
@@ -207,13 +215,16 @@ def test_nothing_stays_patched_whatever_happens():
         assert float(torch.normal(1.0, 2.0, size=(1,))) == 1.0
         assert float(torch.normal(torch.ones(1), 2.0)) == 1.0
         raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError), Intercept(torch.zeros_like, modules=(__name__,)):
+        inside()
     assert torch.tensor(0.1).dtype == torch.float32
     assert module.np is sys.modules["numpy"]
     assert torch.randn(8).any()
 
 
 def test_a_foreign_sampler_is_measured_like_any_black_box():
-    """azula's REABSampler has the variance of the wrong node in a root, and order 1, not 2."""
+    """Azula's REABSampler has the variance of the wrong node in a root, and order 1, not 2."""
 
     def measured(name):
         box = foreign_sampler(name, lambda p, g: azula_box.on_grid(name, p, g))
@@ -251,3 +262,19 @@ def test_a_stochastic_foreign_sampler_needs_noise_and_a_bad_model_is_caught():
     assert one.dtype == torch.float32
     with pytest.raises(NonFiniteError, match="sample 0"):
         run_foreign(foreign, lambda y, _: y * torch.inf, x, noise=1)
+
+
+def test_the_model_is_left_alone_inside_foreign_code():
+    seen = []
+
+    def network(y, t):
+        seen.append((torch.tensor(t).dtype, y.float().dtype, bool(torch.randn(9).any())))
+        return y.float()
+
+    foreign = diffusers_box.on_grid("DPMSolverMultistep", VP, GRID)
+    out = run_foreign(foreign, network, torch.ones(2, 3, dtype=torch.float64))
+    assert set(seen) == {(torch.float32, torch.float32, True)}
+    assert out.x.dtype == torch.float64
+    with pytest.raises(ForeignError, match="has no plan") as caught:
+        trace(kdiffusion_box.native("dpm_adaptive", 3)).require_plan()
+    assert caught.value.kind == "no plan"

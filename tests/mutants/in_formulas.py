@@ -181,7 +181,8 @@ STEPS = [
     ),
     Mutant(
         "solvers/predictor_corrector.py", "x = row(tape, s, t, before, [(new, t), *use])",
-        "x = row(tape, s, t, before, [(new, t), *use[: max(1, order - 1)]])", "corrector one node short",
+        "x = row(tape, s, t, before, [(new, t), *use[: max(1, order - 1)]])",
+        "corrector one node short",
         (MULTISTEP, f"{FLOW_ORDER}[wavy-gaussian-unipc_2]"),
     ),
     Mutant(

@@ -55,9 +55,8 @@ GUIDING = [
         "one sample outside stops guidance for all", GUIDANCE,
     ),
     Mutant(
-        "toy_models/guided.py", "weights / weights.sum()",
-        "weights / weights.sum().square()",
-        "weights that do not sum to one", GUIDANCE,
+        "toy_models/guided.py", "weights / weights.sum()", "weights.flip(0) / weights.sum()",
+        "weights of other components", GUIDANCE,
     ),
     Mutant(
         "toy_models/guided.py", "(self.conditional.score(x, alpha, sigma) - without)",
@@ -156,7 +155,8 @@ DATA_DEPENDENT = [
 
 CHOICES = [
     Mutant(
-        "analysis/ablation.py", " * self.responses.size / part.size", "", "cells not counted by their size", ABLATION,
+        "analysis/ablation.py", " * self.responses.size / part.size", "",
+        "cells not counted by their size", ABLATION,
     ),
     Mutant(
         "analysis/ablation.py", "part = part - mean if axis in inside else mean",

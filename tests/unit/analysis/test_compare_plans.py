@@ -41,10 +41,10 @@ def changed(plan, row, factor):
 def test_a_sampler_finds_itself_whatever_it_is_asked_for(entry):
     plan = to_prediction(entry(VP, GRID), "velocity")
     found = nearest(plan, VP, [GRID], among=FEW)
-    assert found.best.name == entry.name
-    assert found.best.equal
-    assert found.best.gap < 1e-12
-    assert str(found.best).startswith(f"equal to {entry.name} up to ")
+    assert found.nearest[0].name == entry.name
+    assert found.nearest[0].equal
+    assert found.nearest[0].gap < 1e-12
+    assert str(found.nearest[0]).startswith(f"equal to {entry.name} up to ")
     assert entry.name == "ipndm" or not compare(plan, get("ipndm")(VP, GRID)).equal
 
 
@@ -90,7 +90,7 @@ def test_two_evaluations_a_step_give_a_coarser_grid_too():
     plan = get("dpm_solver_2")(VP, GRID)
     lams = [[n.lam for n in grid.nodes] for grid in grids_of(plan)]
     assert [n.lam for n in GRID.nodes] in lams
-    assert nearest(plan, VP, among=(get("dpm_solver_2"),)).best.equal
+    assert nearest(plan, VP, among=(get("dpm_solver_2"),)).nearest[0].equal
     zero = GRID.with_zero()
     assert grids_of(get("ddim")(VP, zero), zero[-1])[0].to_zero
 
@@ -98,7 +98,7 @@ def test_two_evaluations_a_step_give_a_coarser_grid_too():
 @pytest.mark.slow
 def test_every_plan_of_the_registry_is_compared_without_a_crash():
     found = nearest(get("exp_ab2_data")(VP, GRID), VP, [GRID], among=samplers("plan"), top=1)
-    assert found.best.equal
+    assert found.nearest[0].equal
     assert found.tried > 40
 
 

@@ -73,9 +73,10 @@ def test_the_process_is_a_matter_of_scale(process):
     assert error / a == pytest.approx(other_error / b, rel=1e-3)
 
 
-def test_polynomials_and_a_strip_reach_the_same_end():
-    (_, one), (_, two) = solve(tol=1e-8), solve(tol=1e-8, strip=float("inf"))
-    assert max(one, two) < 1e-6
+def test_any_strip_and_size_reach_the_same_end():
+    inf = float("inf")
+    runs = [solve(tol=1e-8, **o) for o in ({}, {"strip": inf}, {"size": 3.0}, {"size": inf})]
+    assert max(error for _, error in runs) < 1e-6
 
 
 def test_single_precision_reaches_what_it_can():
@@ -130,6 +131,8 @@ def test_bad_input_is_one_sentence():
             adams_trajectory(P.model(), P.process, -1.0, 1.0, x, tol=tol)
     with pytest.raises(InvalidPlanError, match="half width of the strip"):
         adams_adaptive(P.model(), P.process, GRID, x, strip=0.0)
+    with pytest.raises(InvalidPlanError, match="size of the leading modes"):
+        adams_adaptive(P.model(), P.process, GRID, x, size=0.0)
     with pytest.raises(InvalidGridError, match=r"finite lam_start < lam_end, got 1\.0 and -1\.0"):
         adams_trajectory(P.model(), P.process, 1.0, -1.0, x)
     path = adams_trajectory(P.model(), P.process, -1.0, 1.0, x, tol=1e-3)

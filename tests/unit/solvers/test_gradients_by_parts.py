@@ -10,6 +10,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from fokker.solvers import reversible_gradient
 from fokker.solvers.checkpointing import checkpointed, cut
 from fokker.solvers.errors import InvalidPlanError, NonFiniteError, NotInvertibleError
 from fokker.solvers.grids import Grid, wavy_lam
@@ -264,6 +265,24 @@ def test_memory_is_linear_by_backpropagation_a_root_in_parts_and_constant_by_rev
         assert peak(lambda x, p=plan: run(p, model, x, grad=True).x, held) >= steps
         assert peak(lambda x, p=plan: checkpointed(p, model, x), held) <= steps**0.5 + 3
         assert peak(lambda x, p=plan: reversible_sample(p, model, x)["x"], held) <= 2
+
+
+def test_states_that_are_no_longer_needed_are_dropped_on_the_way_back(monkeypatch):
+    held: list[int] = []
+    ask = reversible_gradient._Sweep._ask
+
+    def counted(self, row, op):
+        held.append(len(self.vectors))
+        return ask(self, row, op)
+
+    monkeypatch.setattr(reversible_gradient._Sweep, "_ask", counted)
+    for name in REVERSIBLE:
+        for steps in (10, 80):
+            held.clear()
+            x = start().requires_grad_()
+            out = reversible_sample(get(name)(VP, grid(steps), carry=True), Net(), x)
+            out["x"].sum().backward()
+            assert max(held) <= 5, name
 
 
 def test_what_autograd_keeps_of_a_reversible_run_does_not_grow_with_its_steps():

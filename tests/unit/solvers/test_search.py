@@ -250,6 +250,11 @@ def test_a_fit_gives_options_that_beat_the_unfitted_sampler_elsewhere(name: str)
     assert torch.isfinite(run(zero, MODEL, P.starts(4)).x).all()
 
 
+def test_a_grid_is_fitted_by_evolution_too():
+    options = fit_grid(MODEL, PROCESS, GRID, P.starts(64), method="evolution", budget=150)
+    assert TEST(searched_grid(PROCESS, GRID, **options)) < 0.9 * TEST(searched_grid(PROCESS, GRID))
+
+
 def test_a_fit_that_gains_nothing_elsewhere_is_not_kept():
     one = torch.tensor([[0.2, -0.4]], dtype=torch.float64)
 
