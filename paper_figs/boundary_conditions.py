@@ -67,7 +67,7 @@ def data(*, candidates: int = 200, references: int = 16, others: int = 64) -> Da
     }  # fmt: skip
 
 
-def _best(d: int, repeats: int = 400) -> dict[str, list[float]]:
+def _best(d: int, repeats: int = 1500) -> dict[str, list[float]]:
     """Median over choices of the least excess, in units of a random start's mean."""
     a = np.linspace(0.5, 1.5, d) / d
     generator, law, seen = np.random.default_rng(d), [], []
@@ -102,9 +102,9 @@ def _scatter(axes: Axes, data: Data) -> None:
     for k, words, colour in ((best, "chosen", COLOURS[1]), (0, "the start 0", INK)):
         axes.plot(x[k], y[k], "*", color=colour, ms=12, mec="white", mew=0.6)
         axes.annotate(words, (x[k], y[k]), (9, -4), textcoords="offset points", color=colour)
-    axes.axhline(float(y[1:].mean()), color=SOFT, lw=0.9, ls=(0, (4, 2)))
+    axes.axhline(float(y[1:].mean()), color=SOFT, lw=0.9, ls=(0, (4, 2)))  # a random start
     axes.axhline(data["posterior"], color=SOFT, lw=0.9)
-    axes.set_title("Squared error (lines: random start, posterior variance)")
+    axes.set_title("Squared error (line: posterior variance)")
     axes.set_xlabel("on 16 reference pairs")
     axes.set_ylabel("on 64 others")
 
@@ -117,6 +117,7 @@ def _curves(axes: Axes, data: Data) -> None:
         pen = {"color": COLOURS[k], "marker": MARKERS[k], "mec": "white", "mew": 0.6, "ls": "none"}
         axes.plot(data["counts"], row["seen"], **pen)
         ends.append(End(data["counts"][-1], row["law"][-1], f"d = {d}", COLOURS[k]))
+    axes.autoscale_view()
     axes.set_title("Excess of the best of K (lines: closed law)")
     axes.set_xlabel("candidates K")
     axes.set_ylabel("over that of a random start")
@@ -134,8 +135,8 @@ def _held_out(data: Data) -> Measured:
 
 
 def _ranks(data: Data) -> Measured:
-    ranks = [np.argsort(np.argsort(data[key][1:])) for key in ("references", "others")]
-    found = float(np.corrcoef(np.stack(ranks))[0, 1])
+    a, b = (np.argsort(np.argsort(data[key][1:])) for key in ("references", "others"))
+    found = float(np.mean((a - a.mean()) * (b - b.mean())) / (a.std() * b.std()))
     return Measured(f"rank correlation {found:.2f}", judge(found, found, least=0.5))
 
 
@@ -143,7 +144,7 @@ def _law(data: Data) -> Measured:
     pairs = [(a, b) for row in data["best"].values() for a, b in zip(*row.values(), strict=True)]
     worst = max(abs(b / a - 1) for a, b in pairs)
     text = f"largest relative difference of medians {100 * worst:.2g} %"
-    return Measured(text, judge(-worst, -worst, least=-0.2))
+    return Measured(text, judge(-worst, -worst, least=-0.1))
 
 
 def _mean(data: Data) -> Measured:

@@ -149,6 +149,7 @@ def _panel(axes: Axes, steps: Sequence[int], curves: dict[str, list[float]], tit
     axes.set_xticks([], minor=True)
     axes.set_title(title)
     axes.set_xlabel("evaluations of the model")
+    axes.autoscale_view(scalex=False)
     label_ends(axes, ends)
 
 

@@ -136,6 +136,7 @@ def _rows(axes: Axes, data: Data) -> None:
         y, colour = np.mean(row, axis=1), (*COLOURS, INK)[k]
         axes.plot(data["injected"], y, color=colour, marker=MARKERS[k], mec="white", mew=0.6)
         ends.append(End(data["injected"][-1], float(y[-1]), f"D = {name}", colour))
+    axes.autoscale_view()
     axes.set_title(f"Samples with noise put in, {data['steps']} steps")
     axes.set_xlabel("noise put into each state, over its level")
     axes.set_ylabel("W2 to the points, for each coordinate")

@@ -113,6 +113,7 @@ def _by_steps(axes: Axes, data: Data) -> None:
     axes.set_title(f"Distance to the posterior, κ = {PUBLISHED:g}")
     axes.set_xlabel("steps")
     axes.set_ylabel("W2 for each coordinate")
+    axes.autoscale_view(scalex=False)
     label_ends(axes, ends)
 
 
@@ -133,6 +134,7 @@ def _plane(axes: Axes, data: Data) -> None:
     axes.set_title(f"Four steps, κ from {low:g} to {high:g}")
     axes.set_xlabel("distortion: distance to the truth")
     axes.set_ylabel("perception: distance to the posterior")
+    axes.autoscale_view(scalex=False)
     label_ends(axes, ends)
 
 

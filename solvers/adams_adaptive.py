@@ -3,17 +3,17 @@
 Each sample walks in lam on its own: a predictor on its k newest outputs, the model at the
 predicted state, and then the correctors of *every* order, which cost no evaluation. What two
 neighbouring correctors differ by is the error of the lower one, so the best order and its error
-are read off the list. Outputs are interpolated by functions of a strip (:mod:`.strip`) and realigned to the
-corrected state (:mod:`.strip_adams`).
+are read off the list. Outputs are interpolated by functions of a strip (:mod:`.strip`) and
+realigned to the corrected state (:mod:`.strip_adams`).
 
 Error of a trial step, in units of the size ``sqrt(alpha^2 + sigma^2)`` of a state, as the root
 mean square over the coordinates of the sample::
 
     e_j = |x_{j+1} - x_j|       for the corrector with j older outputs (the last: best_order)
-    E = min_j e_j + 0.1 h |x_j - x~| / (1 + (rho/size)^2)     x~ predicted: its error, seen by the model
+    E = min_j e_j + 0.1 h |x_j - x~|/(1 + (rho/size)^2)    x~ predicted: its error as D sees it
 
 A step is accepted if ``E <= tol``; the next one is ``h (0.1 tol/E)^{1/(j+2)}``. The factor 0.1
-buys few rejections (one in thirty), which cost an evaluation each.
+makes rejections rare, which cost an evaluation each.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ UNIT = 1.0
 MOST_NODES = 10
 """Older outputs that a step may use; more gain nothing before rounding."""
 FIRST = 0.3
-SHRINK, GROW = 0.2, 2.0
+SHRINK, GROW = 0.2, 1.7
 LONGEST = 2.0
 MARGIN = 0.1
 PREDICTED = 0.1
@@ -55,13 +55,13 @@ class Walk(NamedTuple):
     x: Tensor
     outputs: Tensor
     nodes: Array  # lam of the outputs, (B, 10); fillers beyond ``count``
-    count: Array
-    order: Array  # nodes of the next predictor
+    count: np.ndarray
+    order: np.ndarray  # nodes of the next predictor
     lam: Array
     h: Array
-    nfe: Array
-    steps: Array
-    rejected: Array
+    nfe: np.ndarray
+    steps: np.ndarray
+    rejected: np.ndarray
 
 
 class Trial(NamedTuple):
@@ -70,7 +70,7 @@ class Trial(NamedTuple):
     x: Tensor  # corrected
     output: Tensor  # realigned
     raw: Tensor  # the model's own
-    best: Array  # older outputs in the corrector that is kept
+    best: np.ndarray  # older outputs in the corrector that is kept
     error: Array
 
 
@@ -104,14 +104,14 @@ class AdaptiveAdams:
         if not walk.count.any():
             return self._first(model, walk)
         rows = np.flatnonzero(walk.lam < self.lam_end)
-        here = Walk(*(part[rows] for part in walk))
+        here = Walk._make(part[rows] for part in walk)
         ask = self._asker(model, walk.x, rows)
         left = self.lam_end - here.lam
         h = np.where(left - here.h < STRETCH * here.h, left, here.h)
         end = np.where(h == left, self.lam_end, here.lam + h)
         trial = self.attempt(ask, here, end)
         ok = trial.error <= self.tol
-        self.accepted(rows[ok], end[ok], Trial(*(part[ok] for part in trial)))
+        self.accepted(rows[ok], end[ok], Trial._make(part[ok] for part in trial))
         factor = (MARGIN * self.tol / np.maximum(trial.error, 1e-300)) ** (1 / (trial.best + 2))
         factor = np.where(ok, factor.clip(SHRINK, GROW), factor.clip(SHRINK, 0.7))
         if (~ok & (h * factor < 1e-9)).any():
@@ -138,7 +138,7 @@ class AdaptiveAdams:
         )
         return _written(walk, rows, ok, moved, stayed)
 
-    def accepted(self, rows: Array, end: Array, trial: Trial) -> None:
+    def accepted(self, rows: np.ndarray, end: Array, trial: Trial) -> None:
         """What is told of each step that is taken; a recorder listens (:mod:`.dense`)."""
 
     def attempt(self, ask: Callable[[Tensor, Array], Tensor], here: Walk, end: Array) -> Trial:
@@ -177,14 +177,14 @@ class AdaptiveAdams:
         outputs[:, 0] = self._asker(model, walk.x, np.arange(len(walk.x)))(walk.x, walk.lam)
         return walk._replace(outputs=outputs, count=walk.count + 1, nfe=walk.nfe + 1)
 
-    def _filled(self, nodes: Array, count: Array) -> Array:
+    def _filled(self, nodes: Array, count: np.ndarray) -> Array:
         """Distinct levels in the places of outputs that are not there yet."""
         for j in range(1, MOST_NODES):
             nodes[:, j] = np.where(j < count, nodes[:, j], nodes[:, j - 1] - 1.0)
         return nodes
 
     def _asker(
-        self, model: Model, whole: Tensor, rows: Array
+        self, model: Model, whole: Tensor, rows: np.ndarray
     ) -> Callable[[Tensor, Array], Tensor]:
         """The model at these rows of the batch, named by their places in it if it fails."""
 
@@ -198,7 +198,7 @@ class AdaptiveAdams:
         return ask
 
 
-def best_order(gaps: Array, count: Array) -> tuple[Array, Array]:
+def best_order(gaps: Array, count: np.ndarray) -> tuple[np.ndarray, Array]:
     """The corrector with the least error, and that error.
 
     ``gaps[:, j]`` is what correctors j and j - 1 differ by. Corrector j errs by about gap j + 1;
@@ -224,7 +224,7 @@ def _rms(x: Tensor) -> Array:
     return x.flatten(1).to(torch.float64).square().mean(1).sqrt().cpu().numpy()
 
 
-def _written(walk: Walk, rows: Array, ok: Array, moved: Walk, stayed: Walk) -> Walk:
+def _written(walk: Walk, rows: np.ndarray, ok: np.ndarray, moved: Walk, stayed: Walk) -> Walk:
     """The walk with these rows moved or not, as their errors allow."""
     parts = []
     for whole, new, old in zip(walk, moved, stayed, strict=True):
@@ -239,7 +239,7 @@ def _written(walk: Walk, rows: Array, ok: Array, moved: Walk, stayed: Walk) -> W
             out = whole.copy()
             out[rows] = value
         parts.append(out)
-    return Walk(*parts)
+    return Walk._make(parts)
 
 
 def adams_adaptive(
@@ -272,7 +272,8 @@ def adams_adaptive(
     Raises
     ------
     InvalidPlanError, InvalidGridError
-        For a tolerance outside (0, 1), a strip or size that is not positive, and a start at ``alpha = 0``.
+        For a tolerance outside (0, 1), a strip or size that is not positive, and a start at
+        ``alpha = 0``.
     StepError, NonFiniteError
         If it does not arrive, or the model's output is not finite.
     """

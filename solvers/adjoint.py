@@ -101,7 +101,7 @@ def adjoint_sample(
 
     References
     ----------
-    Pan, Liew, Tan, Feng & Yan 2024, arXiv:2307.10711, eq. 10-13.
+    Pan, Liew, Tan, Feng & Yan 2024, arXiv:2307.10711.
     """
     if frame not in FRAMES:
         msg = f"the frame of an adjoint must be 'y' or 'x', got {frame!r}"

@@ -42,7 +42,7 @@ class Recorder(AdaptiveAdams):
 
     steps: list[Steps] = field(default_factory=list)
 
-    def accepted(self, rows: Array, end: Array, trial: Trial) -> None:
+    def accepted(self, rows: np.ndarray, end: Array, trial: Trial) -> None:
         """Note a step of each of these samples."""
         for k, row in enumerate(rows):
             here = self.steps[int(row)]
@@ -128,8 +128,8 @@ def adams_trajectory(
     Raises
     ------
     InvalidPlanError, InvalidGridError
-        For a tolerance outside (0, 1), a strip or size that is not positive, and ends that are not finite or do
-        not increase.
+        For a tolerance outside (0, 1), a strip or size that is not positive, and ends that are not
+        finite or do not increase.
     StepError, NonFiniteError
         If it does not arrive, or the model's output is not finite.
 

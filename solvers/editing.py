@@ -83,9 +83,11 @@ def noise_maps(plan: Plan, model: Model, states: Sequence[Tensor]) -> RecordedNo
     """The noises with which a plan visits the given states, one after each step.
 
     ``z = (x_t - what the step does without noise)/std`` (Huberman-Spiegelglas, Kulikov & Michaeli
-    2024, arXiv:2304.06140, eq. 5), for any plan whose steps end in a row with one noise of its
-    own. Each state is replaced by what its z gives in floating point, so errors do not add up and
-    ``run(plan, model, states[0], noise=maps)`` ends in ``states[-1]`` to rounding.
+    2024, arXiv:2304.06140), for any plan whose steps end in a row with one noise of its own. Each
+    state is replaced by what its z gives in floating point, so errors do not add up and
+    ``run(plan, model, states[0], noise=maps)`` ends in ``states[-1]`` to rounding. The authors'
+    code is this for ``ancestral``; for DDIM with a part of the noise it has eta where eta^2
+    belongs, and it drops the noise of the last step.
 
     Parameters
     ----------
@@ -235,7 +237,7 @@ def infedit(grid: Grid, x0: Tensor, source: Model, target: Model, *, seed: int) 
 
     References
     ----------
-    Xu, Huang, Pan, Ma & Chai 2024, arXiv:2312.04965, Alg. 2.
+    Xu, Huang, Pan, Ma & Chai 2024, arXiv:2312.04965.
     """
     check_state(x0, "x0")
     noise, y = CellNoise(seed), x0

@@ -59,7 +59,7 @@ def local_sde(
 
     References
     ----------
-    Mou, Wang, Song, Shan & Zhang 2024, arXiv:2402.02583, sec. 3.3 (local SDE).
+    Mou, Wang, Song, Shan & Zhang 2024, arXiv:2402.02583 (local SDE).
     """
     del process
     m = np.asarray(mask, dtype=np.float64)

@@ -17,8 +17,8 @@ With a second state the model is asked at what both directions know, and its ans
 
 Every builder has two options for what may follow or precede: ``carry=True`` puts out the second
 state too, so that :func:`.plan_algebra.invert` finds the inverse plan and another plan may take
-over; ``resume=node`` takes the second state as an input; ``node`` is its level (for a twin the
-first of the grid, which is checked).
+over; ``resume=node`` takes the second state as an input. For a leapfrog ``node`` is its level,
+the one before the grid; a twin is at the first level of the grid, whichever node is given.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ from .process import Array, Node, Process
 from .registry import sampler
 
 FRAMES = ("x", "y", "z")
-_BDIA = "Zhang, Lewis & Kleijn 2024, arXiv:2307.10829, eq. 17"
+_BDIA = "Zhang, Lewis & Kleijn 2024, arXiv:2307.10829"
 _BELM = "Wang et al. 2024, arXiv:2410.07273, O-BELM"
 _KIDGER = "Kidger et al. 2021, arXiv:2105.13493, Alg. 1, on dz/de^lam = D"
 _IDM = "Chen et al. 2024, arXiv:2403.17006, for the two-branch wiring"

@@ -275,6 +275,17 @@ class _Sweep:
             self.graphs[row] = leaf, out
         return out.detach()
 
+    def _through(self, op: Eval, bar: Tensor) -> None:
+        """Push the gradient of one answer of the model to its state and to the parameters."""
+        leaf, out = self.graphs[self.row]
+        if not out.requires_grad:
+            return  # an answer that depends on nothing
+        x, *rest = torch.autograd.grad(out, [leaf, *self.params], bar, allow_unused=True)
+        self.give(op.source, x)
+        for k, grad in enumerate(rest):
+            old = self.grads[k]
+            self.grads[k] = old if grad is None else grad if old is None else old + grad
+
     def push(self) -> None:
         """Carry gradients down the rows until an evaluation is met that is not rebuilt yet."""
         while self.row >= 0:
@@ -282,13 +293,7 @@ class _Sweep:
             if isinstance(op, Eval) and bar is not None:
                 if self.row not in self.graphs:
                     return
-                leaf, out = self.graphs[self.row]
-                wanted = [leaf, *self.params]
-                x, *rest = torch.autograd.grad(out, wanted, bar, allow_unused=True)
-                self.give(op.source, x)
-                for k, grad in enumerate(rest):
-                    old = self.grads[k]
-                    self.grads[k] = old if grad is None else grad if old is None else old + grad
+                self._through(op, bar)
             elif isinstance(op, Lin) and bar is not None:
                 for j, w in op.terms:
                     self.give(j, bar * usable(w, bar))

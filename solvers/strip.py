@@ -1,7 +1,7 @@
-"""Interpolation by functions that are analytic in a strip, in a clock that no Gaussian law resists.
+"""Interpolation by functions analytic in a strip, in a clock where every Gaussian law is that.
 
 On a Gaussian law the data prediction is, along a trajectory and mode by mode,
-``c nu (nu^2 + 1/c^2)^{-1/2}`` with ``nu = e^lam = alpha/sigma`` and c the standard deviation of the
+``c nu (nu^2 + 1/c^2)^{-1/2}`` with ``nu = e^lam = alpha/sigma``, c the standard deviation of the
 mode. Its singularities lie at ``nu = +-i/c``. If no c exceeds ``size``, then in the clock
 
     ``zeta = asinh(size nu)``

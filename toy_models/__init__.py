@@ -19,24 +19,33 @@ from .merged import merged
 from .misfit import MisfitGaussian
 from .mixture import GaussianMixture
 from .perturbed import FourierField, Perturbed
+from .pfgm import PoissonFlow
 from .problems import PROBLEMS, Problem, problem
 from .product import ProductMixture
+from .rectified import FlowCoupling, LinearCoupling, PotentialCoupling, Rectified
 from .reference import ReferenceFlow, reference_flow
+from .super_resolution import SuperResolution
 
 __all__ = [
     "PROBLEMS",
     "Denoiser",
     "Empirical",
+    "FlowCoupling",
     "FourierField",
     "Gaussian",
     "GaussianMixture",
     "Law",
+    "LinearCoupling",
     "LowRankMixture",
     "MisfitGaussian",
     "Perturbed",
+    "PoissonFlow",
+    "PotentialCoupling",
     "Problem",
     "ProductMixture",
+    "Rectified",
     "ReferenceFlow",
+    "SuperResolution",
     "digits_empirical",
     "digits_gaussian",
     "digits_labels",

@@ -13,5 +13,8 @@ ORDERS = {
 def made_up() -> dict[str, Any]:
     """Errors that fall as the order says."""
     nfes = [5, 8, 10, 15, 20, 40, 80, 160]
-    errors = {s: [float(n) ** -p for n in nfes] for s, p in ORDERS.items()}
+    errors = {
+        s: {kind: [float(n) ** -p for n in nfes] for kind in ("rms", "median")}
+        for s, p in ORDERS.items()
+    }
     return {"nfes": nfes, "batch": 4, "errors": {"mixture": errors, "images": errors}}

@@ -175,6 +175,18 @@ def test_a_noise_on_the_way_is_drawn_again_on_the_way_back():
         torch.testing.assert_close(a, b, rtol=1e-10, atol=1e-10)
 
 
+def test_a_model_that_says_the_same_whatever_it_is_asked_has_no_gradient_of_its_own():
+    plan = get("reversible_heun")(VP, grid(4), carry=True)
+
+    def constant(x: Tensor, _t: float) -> Tensor:
+        return torch.ones(x.shape, dtype=x.dtype)
+
+    x = start().requires_grad_()
+    reversible_sample(plan, constant, x)["x"].sum().backward()
+    ratio = grid(4)[-1].sigma / grid(4)[0].sigma  # x/sigma moves by a constant
+    torch.testing.assert_close(x.grad, torch.full_like(x, ratio), rtol=1e-12, atol=0)
+
+
 def test_every_vector_is_found_again_once_and_newest_first():
     plan = get("o_belm")(VP, grid(5), carry=True)
     vectors = [event.vector for event in undoing(plan)]

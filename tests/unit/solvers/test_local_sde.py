@@ -10,7 +10,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from fokker.analysis.gaussian_path import Normal, eigenbasis
+from fokker.analysis.gaussian_path import Normal, eigenbasis, transition
 from fokker.analysis.law import output_law
 from fokker.solvers.errors import InvalidPlanError
 from fokker.solvers.grids import Grid, uniform_lam, wavy_lam
@@ -235,20 +235,27 @@ def test_a_wrong_start_is_forgotten_by_going_back_and_forth(back):
     assert all(b < 0.5 * a for a, b in pairwise(kept))
 
 
-def test_without_rounds_it_is_ddim_and_with_one_step_a_stretch_it_is_the_churn_of_edm():
-    process = EDM()
-    nodes = uniform_lam(process, -2.0, 2.0).grid(200)
-    plan = time_travel(process, nodes, rounds=0)
-    x = 3 * start()
-    same = run(get("ddim")(process, nodes), separate_edm, x).x
-    torch.testing.assert_close(run(plan, separate_edm, x).x, same, rtol=EXACT, atol=EXACT)
-    data = Normal(np.zeros(1), np.array([0.3]))
-    once = output_law(time_travel(process, nodes, rounds=1), data)
-    assert once.response.start[0] < 0.1 * output_law(plan, data).response.start[0]
+def test_without_rounds_it_is_ddim():
+    for nodes in (grid(), grid().with_zero()):
+        made = run(time_travel(VP, nodes, rounds=0), together, start()).x
+        same = run(get("ddim")(VP, nodes), together, start()).x
+        assert torch.equal(made, same)
 
 
-def separate_edm(x: Tensor, t: float) -> Tensor:
-    return torch.tanh(x / (1 + t))
+@pytest.mark.parametrize("rounds", [1, 2])
+@pytest.mark.parametrize("process", [VP, EDM()], ids=["vp", "edm"])
+def test_with_one_step_a_stretch_its_limit_is_the_sde_with_eta_the_number_of_rounds(
+    rounds, process
+):
+    """What is left of the start on a Gaussian, against what that SDE leaves of it."""
+    data, gaps = Normal(np.zeros(1), np.array([0.3])), []
+    for steps in (200, 400, 800):
+        nodes = uniform_lam(process, -1.5, 1.0).grid(steps)
+        found = output_law(time_travel(process, nodes, rounds=rounds), data).response.start[0]
+        exact = transition(data, nodes[0], nodes[-1], float(rounds)).gain[0]
+        gaps.append(abs(found / exact - 1))
+    assert gaps[0] < 0.1
+    assert all(0.8 < math.log2(a / b) < 1.2 for a, b in pairwise(gaps))
 
 
 def test_each_turn_has_its_own_noise_and_only_the_last_one_is_a_step():

@@ -94,7 +94,7 @@ def test_small_steps_see_polynomials_in_lam():
     for h in (0.1, 0.05, 0.025):
         ours = strip_weights(h * tau, 0.0, h, strip=1.0, size=1.0) / h
         moments = [(ours * tau**k).sum() for k in range(3)]
-        exact = [(exp_weights(tau, -h) * tau**k).sum() for k in range(3)]
+        exact = [(exp_weights(list(tau), -h) * tau**k).sum() for k in range(3)]
         gaps.append(np.abs(np.subtract(moments, exact)))
     assert max(g[0] for g in gaps) < 1e-14  # constants are exact
     ratios = np.array(gaps[:-1])[:, 1:] / np.array(gaps[1:])[:, 1:]
@@ -157,7 +157,7 @@ def test_the_weights_of_all_prefixes_of_a_batch_are_those_of_each(strip, size):
             assert (found[b, k, k + 1 :] == 0).all()
             if np.isinf(strip) and np.isinf(size):
                 tau = (nodes[b, : k + 1] - s) / (t - s)
-                polynomial = (t - s) * exp_weights(tau, s - t)
+                polynomial = (t - s) * exp_weights(list(tau), s - t)
                 np.testing.assert_allclose(want, polynomial, rtol=1e-10, atol=1e-12)
 
 

@@ -94,4 +94,4 @@ def test_bad_input_is_one_sentence():
     with pytest.raises(InvalidGridError, match="positive finite size and a stretch >= 0, got 0"):
         sinh_lam(VP, -1, 1, size=0)
     with pytest.raises(InvalidGridError, match="does not reach to u = -1"):
-        sinh_lam(VP, -1, 1).history(1, 1)
+        sinh_lam(VP, -1, 1, stretch=0.0).history(1, 1)
