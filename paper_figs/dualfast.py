@@ -99,13 +99,22 @@ def draw(data: Data) -> Figure:
 def _draw_split(axes: Axes, data: Data) -> None:
     axes.set(xscale="log", yscale="log", xlabel="steps of DDIM", title="Imperfect network")
     axes.set_ylabel("rms error")
+    _ticks(axes, data)
+    axes.set_yticks([0.002, 0.01, 0.05, 0.2], ["0.002", "0.01", "0.05", "0.2"])
+    axes.set_yticks([], minor=True)
     ends = []
     for k, name in enumerate(("total", "approximation", "discretization")):
         line = [row[name] for row in data["split"]]
         axes.plot(data["steps"], line, color=COLOURS[k], marker=MARKERS[k], mec="white")
         words = {"total": "both", "approximation": "network", "discretization": "solver"}[name]
         ends.append(End(data["steps"][-1], line[-1], words, COLOURS[k]))
+    axes.autoscale_view()  # labels need final limits
     label_ends(axes, ends, size=8)
+
+
+def _ticks(axes: Axes, data: Data) -> None:
+    axes.set_xticks(data["steps"], [str(n) for n in data["steps"]])
+    axes.set_xticks([], minor=True)
 
 
 def _draw_best(axes: Axes, data: Data, kind: str, *, last: bool) -> None:
@@ -113,6 +122,7 @@ def _draw_best(axes: Axes, data: Data, kind: str, *, last: bool) -> None:
         xscale="log", xlabel="steps", title=f"{kind.capitalize()} network", ylim=(-0.55, 1.15)
     )
     axes.set_ylabel("best mixing c")
+    _ticks(axes, data)
     axes.axhline(0, color=INK, lw=0.8)
     axes.axhline(0.5, color=SOFT, lw=0.8, ls=(0, (4, 2)))
     ends = []
@@ -121,6 +131,7 @@ def _draw_best(axes: Axes, data: Data, kind: str, *, last: bool) -> None:
         axes.plot(data["steps"], line, color=COLOURS[k], marker=MARKERS[k], mec="white")
         ends.append(End(data["steps"][-1], line[-1], words, COLOURS[k]))
     if last:
+        axes.autoscale_view()  # labels need final limits
         label_ends(axes, ends, size=8)
 
 

@@ -83,6 +83,7 @@ def _panel(axes: Axes, data: Data, law: str, title: str) -> None:
         line = data["errors"][law][name]["rms"]
         axes.plot(data["nfes"], line, color=COLOURS[j], marker=MARKERS[j], mec="white", mew=0.7)
         ends.append(End(data["nfes"][-1], line[-1], words, COLOURS[j]))
+    axes.autoscale_view()  # labels need final limits
     label_ends(axes, ends, size=8)
 
 

@@ -104,8 +104,8 @@ def _images(seed: int, steps: int) -> dict[str, float]:
 def draw(data: Data) -> Figure:
     """Along a run, against steps, on images."""
     figure = Figure(figsize=(11.6, 4.7))
-    sides = {"left": 0.065, "right": 0.985, "top": 0.77, "bottom": 0.13, "wspace": 0.5}
-    places = figure.add_gridspec(1, 3, width_ratios=(1, 1.2, 0.8), **sides)
+    sides = {"left": 0.065, "right": 0.985, "top": 0.77, "bottom": 0.13, "wspace": 0.75}
+    places = figure.add_gridspec(1, 3, width_ratios=(1, 1, 0.7), **sides)
     left, middle = figure.add_subplot(places[0]), figure.add_subplot(places[1])
     for axes, x, rows in ((left, data["lams"], "along"), (middle, data["steps"], "ends")):
         axes.axhline(1.0, color=INK, lw=1.0, ls=(0, (4, 2)))
@@ -118,6 +118,7 @@ def draw(data: Data) -> Figure:
     middle.set_xticks([], minor=True)
     words = enumerate(KINDS.items())
     ends = [End(data["steps"][-1], data["ends"][n][-1], t, COLOURS[k]) for k, (n, t) in words]
+    middle.autoscale_view()  # labels need final limits
     label_ends(middle, ends, size=8)
     _draw_images(figure.add_subplot(places[2]), data)
     figure.text(0.065, 0.92, "Variance lost on the way", size=17, weight="bold")

@@ -83,6 +83,7 @@ def draw(data: Data) -> Figure:
         if k == 0:
             axes.set_ylabel("distance to the guided flow")
         if k == len(data["nfes"]) - 1:
+            axes.autoscale_view()  # labels need final limits
             label_ends(axes, ends, size=8)
     figure.text(0.065, 0.915, "What guidance does to samplers", size=17, weight="bold")
     about = f"Exact guided model of a mixture in the plane; rms of {data['batch']} common starts"

@@ -118,11 +118,12 @@ def _precision(axes: Axes, data: Data) -> None:
         axes.plot(data["dampings"], line, color=COLOURS[k], marker=MARKERS[k], mec="white")
         ends.append(End(data["dampings"][-1], line[-1], name, COLOURS[k]))
     axes.axvline(PUBLISHED, color=SOFT, lw=0.8, ls=(0, (4, 2)))
+    axes.autoscale_view()  # labels need final limits
     label_ends(axes, ends, size=8)
 
 
 def _extrapolation(axes: Axes, data: Data) -> None:
-    axes.set(yscale="log", xlabel="size c of the extrapolation", title="DDIM, 10 steps")
+    axes.set(xlabel="size c of the extrapolation", title="DDIM, 10 steps")
     axes.set_ylabel("distance to the exact flow")
     ends = []
     for k, (amplitude, errors) in enumerate(data["errors"].items()):
@@ -130,6 +131,7 @@ def _extrapolation(axes: Axes, data: Data) -> None:
         axes.plot(data["sizes"], line, color=COLOURS[k], marker=MARKERS[k], mec="white")
         words = "exact network" if float(amplitude) == 0 else f"network error {amplitude}"
         ends.append(End(data["sizes"][-1], line[-1], words, COLOURS[k]))
+    axes.autoscale_view()  # labels need final limits
     label_ends(axes, ends, size=8)
 
 

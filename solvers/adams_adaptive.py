@@ -20,7 +20,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import NamedTuple
+from functools import partial
 
 import numpy as np
 import torch
@@ -33,8 +33,9 @@ from .model import Model
 from .noise import NoiseSource
 from .process import Array, Process
 from .registry import Sampler, register
-from .stepper import StepError, StepperRun
+from .stepper import StepError, Stepper, StepperRun
 from .strip import GAUSSIAN_STRIP, check_size, check_strip, prefix_weights
+from .walk import Trial, Walk, best_order, written
 
 UNIT = 1.0
 """Size of the leading modes that is assumed: high accuracy is fastest at the size they have."""
@@ -47,31 +48,6 @@ MARGIN = 0.1
 PREDICTED = 0.1
 STRETCH = 0.15
 """A last step is at most this much longer than planned, rather than followed by a tiny one."""
-
-
-class Walk(NamedTuple):
-    """Where each sample is; arrays have length B, ``outputs`` (B, 10, *D) is newest first."""
-
-    x: Tensor
-    outputs: Tensor
-    nodes: Array  # lam of the outputs, (B, 10); fillers beyond ``count``
-    count: np.ndarray
-    order: np.ndarray  # nodes of the next predictor
-    lam: Array
-    h: Array
-    nfe: np.ndarray
-    steps: np.ndarray
-    rejected: np.ndarray
-
-
-class Trial(NamedTuple):
-    """One trial step of some samples."""
-
-    x: Tensor  # corrected
-    output: Tensor  # realigned
-    raw: Tensor  # the model's own
-    best: np.ndarray  # older outputs in the corrector that is kept
-    error: Array
 
 
 @dataclass(frozen=True)
@@ -95,23 +71,23 @@ class AdaptiveAdams:
         h = np.full(b, min(FIRST, self.lam_end - self.lam_start))
         return Walk(x, outputs, nodes, zero, zero + 1, lam, h, zero, zero, zero)
 
-    def done(self, walk: Walk) -> bool:
+    def done(self, state: Walk) -> bool:
         """Whether every sample is at ``lam_end``."""
-        return bool((walk.lam >= self.lam_end).all())
+        return bool((state.lam >= self.lam_end).all())
 
-    def step(self, model: Model, walk: Walk) -> Walk:
+    def step(self, model: Model, state: Walk) -> Walk:
         """One trial step of every sample that has not arrived."""
-        if not walk.count.any():
-            return self._first(model, walk)
-        rows = np.flatnonzero(walk.lam < self.lam_end)
-        here = Walk._make(part[rows] for part in walk)
-        ask = self._asker(model, walk.x, rows)
+        if not state.count.any():
+            return self._first(model, state)
+        rows = np.flatnonzero(state.lam < self.lam_end)
+        here = state.of(rows)
+        ask = self._asker(model, state.x, rows)
         left = self.lam_end - here.lam
         h = np.where(left - here.h < STRETCH * here.h, left, here.h)
         end = np.where(h == left, self.lam_end, here.lam + h)
         trial = self.attempt(ask, here, end)
         ok = trial.error <= self.tol
-        self.accepted(rows[ok], end[ok], Trial._make(part[ok] for part in trial))
+        self.accepted(rows[ok], end[ok], trial.of(ok))
         factor = (MARGIN * self.tol / np.maximum(trial.error, 1e-300)) ** (1 / (trial.best + 2))
         factor = np.where(ok, factor.clip(SHRINK, GROW), factor.clip(SHRINK, 0.7))
         if (~ok & (h * factor < 1e-9)).any():
@@ -136,7 +112,7 @@ class AdaptiveAdams:
             nfe=here.nfe + 1,
             rejected=here.rejected + 1,
         )
-        return _written(walk, rows, ok, moved, stayed)
+        return written(state, rows, ok, moved, stayed)
 
     def accepted(self, rows: np.ndarray, end: Array, trial: Trial) -> None:
         """What is told of each step that is taken; a recorder listens (:mod:`.dense`)."""
@@ -148,13 +124,13 @@ class AdaptiveAdams:
         keep = np.exp(log_alpha - end - self.process.log_alpha_of_lam(here.lam) + here.lam)
         alpha = per_sample(np.exp(log_alpha), here.x)
         kept = per_sample(keep, here.x) * here.x
-        space = {"strip": self.strip, "size": self.size}
-        old = prefix_weights(here.nodes, here.lam, end, **space)
+        weigh = partial(prefix_weights, strip=self.strip, size=self.size)
+        old = weigh(here.nodes, here.lam, end)
         guess = old[np.arange(len(end)), here.order - 1]
         predicted = kept + alpha * _summed(guess, here.outputs)
         raw = ask(predicted, end)
         known = torch.cat([raw[:, None], here.outputs], 1)
-        weights = prefix_weights(np.column_stack([end, here.nodes]), here.lam, end, **space)
+        weights = weigh(np.column_stack([end, here.nodes]), here.lam, end)
         gaps = np.full((len(end), MOST_NODES + 1), np.inf)
         before = None
         for j in range(MOST_NODES + 1):
@@ -171,11 +147,11 @@ class AdaptiveAdams:
         output = raw + per_sample(gain, x) / alpha * (x - predicted)
         return Trial(x, output, raw, best, error)
 
-    def _first(self, model: Model, walk: Walk) -> Walk:
+    def _first(self, model: Model, state: Walk) -> Walk:
         """The model at the start."""
-        outputs = walk.outputs.clone()
-        outputs[:, 0] = self._asker(model, walk.x, np.arange(len(walk.x)))(walk.x, walk.lam)
-        return walk._replace(outputs=outputs, count=walk.count + 1, nfe=walk.nfe + 1)
+        outputs = state.outputs.clone()
+        outputs[:, 0] = self._asker(model, state.x, np.arange(len(state.x)))(state.x, state.lam)
+        return state._replace(outputs=outputs, count=state.count + 1, nfe=state.nfe + 1)
 
     def _filled(self, nodes: Array, count: np.ndarray) -> Array:
         """Distinct levels in the places of outputs that are not there yet."""
@@ -198,22 +174,6 @@ class AdaptiveAdams:
         return ask
 
 
-def best_order(gaps: Array, count: np.ndarray) -> tuple[np.ndarray, Array]:
-    """The corrector with the least error, and that error.
-
-    ``gaps[:, j]`` is what correctors j and j - 1 differ by. Corrector j errs by about gap j + 1;
-    the last one by its own gap times the ratio of the last two, which is 0.3 if there is but one.
-    """
-    rows, error = np.arange(len(count)), np.full_like(gaps, np.inf)
-    error[:, 1:-1] = gaps[:, 2:]
-    last = gaps[rows, count]
-    with np.errstate(invalid="ignore"):
-        ratio = np.where(count > 1, last / np.maximum(gaps[rows, count - 1], 1e-300), 0.3)
-    error[rows, count] = last * ratio.clip(0.05, 1.0)
-    best = error.argmin(1)
-    return best, error[rows, best]
-
-
 def _summed(weights: Array, outputs: Tensor) -> Tensor:
     """``sum_j w_bj outputs_bj``."""
     w = torch.from_numpy(np.ascontiguousarray(weights)).to(outputs)
@@ -222,24 +182,6 @@ def _summed(weights: Array, outputs: Tensor) -> Tensor:
 
 def _rms(x: Tensor) -> Array:
     return x.flatten(1).to(torch.float64).square().mean(1).sqrt().cpu().numpy()
-
-
-def _written(walk: Walk, rows: np.ndarray, ok: np.ndarray, moved: Walk, stayed: Walk) -> Walk:
-    """The walk with these rows moved or not, as their errors allow."""
-    parts = []
-    for whole, new, old in zip(walk, moved, stayed, strict=True):
-        chosen = ok
-        if isinstance(whole, Tensor):
-            pick = torch.from_numpy(chosen).to(whole.device)
-            value = torch.where(pick.reshape(-1, *[1] * (whole.ndim - 1)), new, old)
-            out = whole.clone()
-            out[torch.from_numpy(rows).to(whole.device)] = value
-        else:
-            value = np.where(chosen.reshape(-1, *[1] * (whole.ndim - 1)), new, old)
-            out = whole.copy()
-            out[rows] = value
-        parts.append(out)
-    return Walk._make(parts)
 
 
 def adams_adaptive(
@@ -281,7 +223,7 @@ def adams_adaptive(
     check_strip(strip)
     check_size(size)
 
-    def stepper(lam_start: float, lam_end: float) -> AdaptiveAdams:
+    def stepper(lam_start: float, lam_end: float) -> Stepper[Walk]:
         return AdaptiveAdams(process, lam_start, lam_end, tol, strip, size)
 
     return run_adaptive(stepper, model, process, grid, x, tol)

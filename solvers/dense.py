@@ -14,7 +14,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from .adams_adaptive import UNIT, AdaptiveAdams, Trial
+from .adams_adaptive import UNIT, AdaptiveAdams
 from .adaptive_ends import check_tolerance
 from .checks import check_state
 from .errors import InvalidGridError
@@ -23,6 +23,7 @@ from .process import Array, Process
 from .quadrature import panel_rule
 from .stepper import march
 from .strip import GAUSSIAN_STRIP, check_size, check_strip, clock, strip_basis
+from .walk import Trial
 
 
 @dataclass

@@ -95,7 +95,7 @@ def _ddim_row(s: Node, t: Node, e: Array) -> tuple[Array, Array, Array]:
 
 
 @sampler(
-    weak=1, weak_cold=1, nfe=lambda n: 2 * n, prediction="data", family="editing",
+    weak=1, weak_cold=1, sde_eta=1.0, nfe=lambda n: 2 * n, prediction="data", family="editing",
     source="Lugmayr et al. 2022, arXiv:2201.09865, Alg. 1; Mou et al. 2024, arXiv:2402.02583",
 )  # fmt: skip
 def time_travel(
@@ -110,8 +110,9 @@ def time_travel(
 
     ``x_s = (alpha_s/alpha_t) x_t + sigma_s sqrt(1 - e^{-2 (lam_t - lam_s)}) z``, ``rounds`` times
     (resampling, restart). The forward noise is exact, so marginals are kept as far as the steps
-    keep them, and errors made outside of the model's law are forgotten. With one step a stretch
-    and small steps it is the churn of EDM at eta = rounds.
+    keep them, and errors made outside of the model's law are forgotten. In the limit of small
+    steps, one step a stretch, it is the SDE with eta = rounds; its noise is no path of that SDE,
+    so it has no strong order.
 
     Raises
     ------

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
 import torch
 
-from fokker.solvers.adams_adaptive import adams_adaptive, best_order
+from fokker.solvers.adams_adaptive import adams_adaptive
 from fokker.solvers.dense import adams_trajectory
 from fokker.solvers.errors import (
     InvalidGridError,
@@ -17,6 +19,7 @@ from fokker.solvers.errors import (
 from fokker.solvers.grids import uniform_lam
 from fokker.solvers.schedules import EDM, VPCosine
 from fokker.solvers.stepper import StepperRun
+from fokker.solvers.walk import best_order
 from fokker.toy_models.problems import problem
 
 P = problem("product")
@@ -75,7 +78,8 @@ def test_the_process_is_a_matter_of_scale(process):
 
 def test_any_strip_and_size_reach_the_same_end():
     inf = float("inf")
-    runs = [solve(tol=1e-8, **o) for o in ({}, {"strip": inf}, {"size": 3.0}, {"size": inf})]
+    others: list[dict[str, Any]] = [{}, {"strip": inf}, {"size": 3.0}, {"size": inf}]
+    runs = [solve(tol=1e-8, **o) for o in others]
     assert max(error for _, error in runs) < 1e-6
 
 
