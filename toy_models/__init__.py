@@ -12,6 +12,7 @@ from .digits import (
 )
 from .empirical import Empirical
 from .gaussian import Gaussian
+from .guided import Guided, restricted
 from .images import image_mixture, smooth_fields
 from .law import Denoiser, Law, exact_model
 from .lowrank import LowRankMixture
@@ -34,6 +35,7 @@ __all__ = [
     "FourierField",
     "Gaussian",
     "GaussianMixture",
+    "Guided",
     "Law",
     "LinearCoupling",
     "LowRankMixture",
@@ -56,5 +58,6 @@ __all__ = [
     "merged",
     "problem",
     "reference_flow",
+    "restricted",
     "smooth_fields",
 ]

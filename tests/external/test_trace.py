@@ -10,6 +10,7 @@ import torch
 
 from fokker.analysis.compare_plans import compare, nearest
 from fokker.solvers.adapters import azula_box, diffusers_box, kdiffusion_box
+from fokker.solvers.adapters.basis import BasisSession
 from fokker.solvers.adapters.compress import compress, true_states
 from fokker.solvers.adapters.foreign import run_foreign
 from fokker.solvers.adapters.foreign_error import ForeignError
@@ -180,6 +181,24 @@ def test_a_path_of_noise_is_cut_where_the_sampler_asks():
     assert {c.clock for c in cells} == {"lam"}
     halves = [(s.lam + t.lam) / 2 for s, t in OPEN.steps()]
     assert {round(c.a, 9) for c in cells} >= {round(h, 9) for h in halves}
+
+
+def test_increments_of_a_path_overlap_as_those_of_brownian_motion_do():
+    eye, like = torch.eye(6, dtype=torch.float64), torch.zeros(6, dtype=torch.float64)
+    session = BasisSession(lambda k: eye[k], [1.0, 2.0, 4.0, 4.5, 9.0])
+    spans = [(4.0, 1.0), (9.0, 2.0), (4.5, 4.0), (1.0, 9.0), (4.0, 1.0)]
+    drawn = [session.path(like, s, t) for s, t in spans]
+    for (s, t), one in zip(spans, drawn, strict=True):
+        for (u, v), two in zip(spans, drawn, strict=True):
+            overlap = max(0.0, min(max(s, t), max(u, v)) - max(min(s, t), min(u, v)))
+            expected = overlap / math.sqrt(abs(s - t) * abs(u - v))
+            assert float(one @ two) == pytest.approx(expected, abs=1e-14)
+    live = BasisSession(lambda k: eye[k])
+    live.path(like, 1.0, 9.0)
+    with pytest.raises(ForeignError, match="part of an interval"):
+        live.path(like, 1.0, 2.0)
+    with pytest.raises(ForeignError, match="empty interval"):
+        live.path(like, 2.0, 2.0)
 
 
 def test_a_sampler_that_clips_is_read_where_it_does_not():

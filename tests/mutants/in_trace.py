@@ -10,6 +10,7 @@ COMPRESS = f"{UNIT}solvers/test_compress.py"
 COMPARE = f"{UNIT}analysis/test_compare_plans.py"
 SAME = f"{TRACE}::test_a_foreign_sampler_is_ours_of_the_same_name"
 RUN = f"{TRACE}::test_the_compressed_plan_gives_the_samples_of_the_foreign_code"
+BROWNIAN = f"{TRACE}::test_increments_of_a_path_overlap_as_those_of_brownian_motion_do"
 
 MUTANTS = [
     Mutant(
@@ -34,7 +35,7 @@ MUTANTS = [
     ),
     Mutant(
         "solvers/adapters/basis.py", "math.sqrt((b - a) / (high - low))", "(b - a) / (high - low)",
-        "square root missing in a part of a path", (RUN,),
+        "square root missing in a part of a path", (BROWNIAN,),
     ),
     Mutant(
         "solvers/adapters/basis.py", "not torch.equal(out, copy)", "out is copy",
