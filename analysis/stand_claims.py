@@ -139,7 +139,6 @@ def _sde() -> list[Entry]:
         _d("CosineDPMSolverMultistep", weak=2, where=_ORDER.format("CosineDPMSolverMultistep")),
         _d("SASolver", weak=2, where="docstring: predictor_order=2, corrector_order=2",
            formula={"tau_func": _one}),
-        _d("UnCLIP", weak=1, where="docstring: a modified DDPM"),
     ]  # fmt: skip
 
 
@@ -165,6 +164,7 @@ NOT_ON_THE_STAND: Mapping[str, str] = {
     "DPMSolverMultistepInverse": "it runs from data to noise",
     "RePaint": "it needs an image and a mask at every step, and goes back and forth",
     "CogVideoXDPM": "its step takes further tensors that only its own pipeline keeps",
+    "UnCLIP": "its levels are those of its own cosine table, and its last step is clipped",
     "KarrasVe": "deprecated; its loop belongs to a pipeline that is gone",
     "ScoreSdeVe": "its step is one of two (predictor, corrector) that its pipeline calls in turn",
     "ScoreSdeVp": "deprecated; its step takes the score from its own pipeline",

@@ -28,6 +28,7 @@ from ..solvers.process import DATA, Node
 from ..solvers.schedules import VPLinear
 from ..toy_models.law import exact_model
 from ..toy_models.problems import problem
+from . import stand_ipndm
 from .boxes import response_of
 from .gaussian_path import eigenbasis
 from .law import Response, response, weak_error_of
@@ -100,7 +101,7 @@ def build(entry: Entry, trial: Trial, steps: int) -> tuple[Foreign, Grid | None]
     config = {**entry.config, **trial.config}
     if entry.library == "file":
         return _of_file(entry, trial, steps)
-    box = BOXES[entry.library]
+    box = stand_ipndm if entry.name == "IPNDM" else BOXES[entry.library]
     if trial.levels == "own":
         return box.native(entry.name, steps, exact=trial.exact, **config), None
     grid = _grid(trial, steps)

@@ -26,8 +26,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from .adaptive import ask_some
-from .adaptive_ends import per_sample, run_adaptive
+from .adaptive_ends import ask_some, check_tolerance, per_sample, run_adaptive
 from .grids import Grid
 from .model import Model
 from .noise import NoiseSource
@@ -220,13 +219,14 @@ def adams_adaptive(
         If it does not arrive, or the model's output is not finite.
     """
     del noise
+    check_tolerance(tol)
     check_strip(strip)
     check_size(size)
 
     def stepper(lam_start: float, lam_end: float) -> Stepper[Walk]:
         return AdaptiveAdams(process, lam_start, lam_end, tol, strip, size)
 
-    return run_adaptive(stepper, model, process, grid, x, tol)
+    return run_adaptive(stepper, model, process, grid, x)
 
 
 register(

@@ -10,7 +10,6 @@ company; here every sample has its own E, step and time, and the model is asked 
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -18,13 +17,12 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from .checks import check_state
-from .errors import InvalidGridError, InvalidPlanError, NonFiniteError
+from .adaptive_ends import ask_some, check_tolerance, per_sample, run_adaptive
 from .grids import Grid
 from .model import Model
 from .process import Array, Process
 from .registry import Sampler, register
-from .stepper import StepError, StepperRun, march
+from .stepper import StepError, Stepper, StepperRun
 
 SAFETY, SHRINK, GROW = 0.9, 0.2, 5.0
 FIRST = 0.05
@@ -86,7 +84,7 @@ class Adaptive12:
             msg = f"a step shrank to nothing at lam = {at}; tol = {self.tol} is too small"
             raise StepError(msg)
         return State(
-            torch.where(column(ok, low), high, state.x),
+            torch.where(per_sample(ok, low), high, state.x),
             data,
             np.where(busy, ~ok, state.known).astype(float),
             lam,
@@ -104,44 +102,11 @@ class Adaptive12:
         log_alpha = self.process.log_alpha_of_lam(end)
         keep = np.exp(log_alpha - end - self.process.log_alpha_of_lam(begin) + begin)
         gain = np.exp(log_alpha) * -np.expm1(begin - end)
-        return column(keep, x) * x + column(gain, x) * data
+        return per_sample(keep, x) * x + per_sample(gain, x) * data
 
     def _error(self, x: Tensor, low: Tensor, high: Tensor) -> Array:
         scale = self.tol * (1.0 + torch.maximum(x.abs(), low.abs()))
         return ((high - low).abs() / scale).flatten(1).amax(1).to(torch.float64).cpu().numpy()
-
-
-def ask_some(
-    process: Process, model: Model, x: Tensor, old: Tensor, lam: Array, which: np.ndarray
-) -> Tensor:
-    """New model outputs for the samples ``which``, each at its own lam; old ones elsewhere.
-
-    Raises
-    ------
-    NonFiniteError
-        If an output is not finite, with the time and the samples.
-    """
-    if not which.any():
-        return old
-    rows = np.flatnonzero(which)
-    times = torch.from_numpy(process.t_of_lam(lam[rows]))
-    out = model(x[rows], times)
-    bad = ~torch.isfinite(out).flatten(1).all(1)
-    if bool(bad.any()):
-        ids = rows[bad.cpu().numpy()].tolist()
-        t = float(times[int(bad.nonzero()[0])])
-        msg = f"the model's output is not finite at t = {t}, samples {ids}"
-        raise NonFiniteError(msg, step=None, t=t, sample_ids=ids)
-    new = old.clone()
-    new[rows] = out.to(old.dtype)
-    return new
-
-
-def column(values: np.ndarray, like: Tensor) -> Tensor:
-    """One number a sample, broadcast over its coordinates."""
-    column = torch.from_numpy(np.asarray(values)).to(like.device)
-    column = column if column.dtype == torch.bool else column.to(like.dtype)
-    return column.reshape(-1, *[1] * (like.ndim - 1))
 
 
 def dpmpp_12_adaptive(
@@ -172,23 +137,12 @@ def dpmpp_12_adaptive(
         If it does not arrive, or the model's output is not finite.
     """
     del noise
-    if not 0 < tol < 1:
-        msg = f"tol must lie in (0, 1), got {tol}"
-        raise InvalidPlanError(msg)
-    if not math.isfinite(grid[0].lam):
-        msg = "an adaptive sampler needs a finite lam to start from, got alpha = 0"
-        raise InvalidGridError(msg)
-    check_state(x, "x")
-    nodes = [n for n in grid.nodes if n.sigma > 0]
-    stepper = Adaptive12(process, nodes[0].lam, nodes[-1].lam, tol)
-    with torch.no_grad():
-        state = march(stepper, model, x)
-        nfe, out = int(state.nfe.max()), state.x
-        if grid.to_zero:
-            every = np.ones(len(state.lam), dtype=bool)
-            out = stepper._ask(model, out, out, state.lam, every) * grid[-1].alpha
-            nfe += 1
-    return StepperRun(out, nfe, int(state.steps.max()), int(state.rejected.max()))
+    check_tolerance(tol)
+
+    def stepper(lam_start: float, lam_end: float) -> Stepper[State]:
+        return Adaptive12(process, lam_start, lam_end, tol)
+
+    return run_adaptive(stepper, model, process, grid, x)
 
 
 register(

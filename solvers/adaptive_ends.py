@@ -1,4 +1,4 @@
-"""What adaptive samplers share: the ends of their walk, and one number a sample."""
+"""What adaptive samplers share: the ends of their walk, each sample at a level of its own."""
 
 from __future__ import annotations
 
@@ -11,16 +11,43 @@ import torch
 from torch import Tensor
 
 from .checks import check_state
-from .errors import InvalidGridError, InvalidPlanError
+from .errors import InvalidGridError, InvalidPlanError, NonFiniteError
 from .grids import Grid
-from .model import Model
-from .process import Process
+from .model import Model, convert
+from .process import Array, Process
 from .stepper import Stepper, StepperRun, march
 
 
+def ask_some(
+    process: Process, model: Model, x: Tensor, old: Tensor, lam: Array, which: np.ndarray
+) -> Tensor:
+    """New model outputs for the samples ``which``, each at its own lam; old ones elsewhere.
+
+    Raises
+    ------
+    NonFiniteError
+        If an output is not finite, with the time and the samples.
+    """
+    if not which.any():
+        return old
+    rows = np.flatnonzero(which)
+    times = torch.from_numpy(process.t_of_lam(lam[rows]))
+    out = model(x[rows], times)
+    bad = ~torch.isfinite(out).flatten(1).all(1)
+    if bool(bad.any()):
+        ids = rows[bad.cpu().numpy()].tolist()
+        t = float(times[int(bad.nonzero()[0])])
+        msg = f"the model's output is not finite at t = {t}, samples {ids}"
+        raise NonFiniteError(msg, step=None, t=t, sample_ids=ids)
+    new = old.clone()
+    new[rows] = out.to(old.dtype)
+    return new
+
+
 def per_sample(values: np.ndarray, like: Tensor) -> Tensor:
-    """One number a sample, to be broadcast over its coordinates."""
-    column = torch.from_numpy(np.ascontiguousarray(values)).to(like)
+    """One number a sample, broadcast over its coordinates."""
+    column = torch.from_numpy(np.asarray(values)).to(like.device)
+    column = column if column.dtype == torch.bool else column.to(like.dtype)
     return column.reshape(-1, *[1] * (like.ndim - 1))
 
 
@@ -37,7 +64,7 @@ def run_adaptive(
     process: Process,
     grid: Grid,
     x: Tensor,
-    tol: float,
+    prediction: str = "data",
 ) -> StepperRun:
     """March from the first to the last finite level of a grid, then to ``sigma = 0`` if it has it.
 
@@ -45,13 +72,14 @@ def run_adaptive(
     ----------
     stepper : callable
         ``stepper(lam_start, lam_end)``; its state has ``x``, ``nfe``, ``steps`` and ``rejected``.
+    prediction : str
+        What the model predicts.
 
     Raises
     ------
-    InvalidPlanError, InvalidGridError
-        For a tolerance outside (0, 1), and a start at ``alpha = 0``.
+    InvalidGridError
+        For a start at ``alpha = 0``.
     """
-    check_tolerance(tol)
     if not math.isfinite(grid[0].lam):
         msg = "an adaptive sampler needs a finite lam to start from, got alpha = 0"
         raise InvalidGridError(msg)
@@ -60,8 +88,9 @@ def run_adaptive(
     with torch.no_grad():
         state = march(stepper(nodes[0].lam, nodes[-1].lam), model, x)
         nfe, out = int(state.nfe.max()), state.x
-        if grid.to_zero:
-            times = torch.full((len(x),), float(process.t_of_lam(np.array(nodes[-1].lam))))
-            out = model(out, times.double()).to(x.dtype) * grid[-1].alpha
+        if grid.to_zero:  # x = alpha D, from what the model predicts at the last level
+            last, rows = nodes[-1], np.ones(len(x), dtype=bool)
+            asked = ask_some(process, model, out, out, np.full(len(x), last.lam), rows)
+            out = grid[-1].alpha * convert(asked, out, last, source=prediction, target="data")
             nfe += 1
     return StepperRun(out, nfe, int(state.steps.max()), int(state.rejected.max()))

@@ -21,7 +21,6 @@ evaluations, k for every try, is larger by the number of rejections.
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 from functools import partial
 from typing import NamedTuple
@@ -30,15 +29,15 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from .adaptive import FIRST, SAFETY, ask_some, column
-from .checks import check_state
-from .errors import InvalidGridError, InvalidPlanError
+from .adaptive import FIRST, SAFETY
+from .adaptive_ends import ask_some, per_sample, run_adaptive
+from .errors import InvalidPlanError
 from .grids import Grid
 from .model import Model
 from .process import Array, Process
 from .quadrature import phi
 from .registry import Sampler, register
-from .stepper import StepError, StepperRun, march
+from .stepper import StepError, Stepper, StepperRun
 
 CONTROLS = ("sample", "batch")
 _LEAST = 1e-12  # a step this short does not move lam
@@ -99,7 +98,7 @@ class AdaptiveNoise:
             at = lam[(h < _LEAST) & (lam < self.lam_end)][0]
             msg = f"a step shrank to nothing at lam = {at}; tol = {self.rtol} is too small"
             raise StepError(msg)
-        chosen = column(ok, low)
+        chosen = per_sample(ok, low)
         return State(
             torch.where(chosen, high, state.x),
             torch.where(chosen, low, state.low),
@@ -145,8 +144,8 @@ class AdaptiveNoise:
         log_alpha = self.process.log_alpha_of_lam(end)
         keep = np.exp(log_alpha - self.process.log_alpha_of_lam(begin))
         sigma = np.exp(log_alpha - end)
-        out = column(keep, x) * x - column(sigma * np.expm1(end - begin), x) * eps
-        return out if slope is None else out - column(sigma * gain, x) * slope
+        out = per_sample(keep, x) * x - per_sample(sigma * np.expm1(end - begin), x) * eps
+        return out if slope is None else out - per_sample(sigma * gain, x) * slope
 
     def _error(self, low: Tensor, high: Tensor, before: Tensor, busy: np.ndarray) -> Array:
         """E of each sample, or the largest of those on their way."""
@@ -204,21 +203,11 @@ def dpm_solver_adaptive(
             f"got order={order}, control={control!r}, tol={tol}, atol={atol}"
         )
         raise InvalidPlanError(msg)
-    if not math.isfinite(grid[0].lam):
-        msg = "an adaptive sampler needs a finite lam to start from, got alpha = 0"
-        raise InvalidGridError(msg)
-    check_state(x, "x")
-    nodes = [n for n in grid.nodes if n.sigma > 0]
-    stepper = AdaptiveNoise(process, nodes[0].lam, nodes[-1].lam, order, tol, atol, control)
-    with torch.no_grad():
-        state = march(stepper, model, x)
-        nfe, out = int(state.nfe.max()), state.x
-        if grid.to_zero:
-            every = np.ones(len(state.lam), dtype=bool)
-            eps = ask_some(process, model, out, out, state.lam, every)
-            ratio = math.exp(grid[-1].log_alpha - nodes[-1].log_alpha)
-            out, nfe = ratio * (out - nodes[-1].sigma * eps), nfe + 1
-    return StepperRun(out, nfe, int(state.steps.max()), int(state.rejected.max()))
+
+    def stepper(lam_start: float, lam_end: float) -> Stepper[State]:
+        return AdaptiveNoise(process, lam_start, lam_end, order, tol, atol, control)
+
+    return run_adaptive(stepper, model, process, grid, x, "noise")
 
 
 def _declare(pair: str, order: int, tolerance: float) -> None:

@@ -108,6 +108,12 @@ def test_the_last_step_of_unipc_costs_its_order_and_nothing_else_does():
     assert not {"start", "formula"} & set(explained_by(rows))
 
 
+def test_the_fourth_order_pseudo_method_ends_at_order_2_on_steps_that_wave():
+    assert order("IPNDM", counts=(48, 96)) == pytest.approx(2.0, abs=0.25)
+    shipped = order("IPNDM", Trial(levels="own", exact=True), (24, 48))
+    assert shipped == pytest.approx(1.0, abs=0.25)  # its last step, to sigma 0, and its start
+
+
 def test_the_start_of_the_linear_multistep_method_costs_its_order():
     e = entry("lms", "k-diffusion")
     rows = causes_on_exact_levels(e, (24, 48), "product", 4.0)

@@ -1,13 +1,13 @@
 """The zoo collapses: published samplers under different names are the same table.
 
-Sixteen equalities E1 .. E16 are known between published samplers. Reached by the methods here, and
-held to 1e-12: E1 (the many faces of DDIM), E2 (EDM Heun is Heun in rho), E3 (2M is UniP-2, B2),
-E4 (2M with exact slope is exponential Adams-Bashforth 2), E5 (UniP-3 is exponential
-Adams-Bashforth 3 for any B; the published 3M is not), E6 (2S is the exponential midpoint rule), E8
-(SDE-1 is ancestral sampling), E9 (a shift of the data commutes with sampling), E11 (multistep
-consistency sampling is DDIM with all of its noise), and of E13 that PLMS is iPNDM. They belong to
-methods not present: E7 (DPM-Solver-v3), E10 (PFGM++), E12 (BDIA, O-BELM), the rest of E13 (HB,
-GHVB), E14 (DC-Solver), E15 (teleportation), E16 (ResShift).
+Sixteen equalities E1 .. E16 are known between published samplers. Held here to 1e-12: E1 (the many
+faces of DDIM), E2 (EDM Heun is Heun in rho), E3 (2M is UniP-2, B2), E4 (2M with exact slope is
+exponential Adams-Bashforth 2), E5 (UniP-3 is exponential Adams-Bashforth 3 for any B; the
+published 3M is not), E6 (2S is the exponential midpoint rule), E8 (SDE-1 is ancestral sampling),
+E9 (a shift of the data commutes with sampling), E11 (multistep consistency sampling is DDIM with
+all of its noise), and of E13 that PLMS is iPNDM. The others are held where their methods live, in
+``tests/unit/``: E7 (DPM-Solver-v3), E10 (PFGM++), E12 (BDIA, O-BELM), the rest of E13 (heavy
+ball), E14 (DC-Solver), E15 (teleportation) and E16 (ResShift).
 
 The other side of each equality is written out by hand from its paper, on every level with plain
 exponentials, so that a slip in the engine cannot hide in both sides. This file has E1, E2

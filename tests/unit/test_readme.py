@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from fokker.cli.samplers import BEGIN, END, table
+from fokker.cli.samplers import BEGIN, END, HEAD, table
 from fokker.solvers.registry import Sampler, samplers
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -45,10 +45,31 @@ def test_the_own_sampler_of_the_readme_is_a_sampler(tmp_path):
         registry.unregister("my_sampler")
 
 
+def cells(text):
+    return [[cell.strip() for cell in line.split(" | ")] for line in text.strip().splitlines()]
+
+
 def test_the_table_of_samplers_is_the_one_that_the_command_writes():
-    inside = README.partition(BEGIN)[2].partition(END)[0].strip()
-    own = [s for s in samplers() if s.name != "my_sampler"]
-    assert inside == table(own), "run: fokker samplers --readme README.md"
+    inside = cells(README.partition(BEGIN)[2].partition(END)[0])
+    own = cells(table([s for s in samplers() if s.name != "my_sampler"], {}))
+    column = HEAD.index("measured")
+    claims = [row[:column] + row[column + 1 :] for row in inside]
+    assert claims == [row[:column] + row[column + 1 :] for row in own], (
+        "run: make certify; fokker samplers --readme README.md"
+    )
+
+
+def test_the_measured_orders_of_the_table_are_the_declared_ones():
+    column = HEAD.index("measured")
+    for row, entry in zip(
+        cells(README.partition(BEGIN)[2].partition(END)[0])[2:], samplers(), strict=True
+    ):
+        claims = (entry.order or entry.weak, entry.order_cold or entry.weak_cold, entry.strong)
+        declared = [c for c in claims if c is not None]
+        found = [float(v) for v in row[column].split(" / ")] if row[column] != "-" else []
+        assert len(found) == len(declared), f"run: make certify (for {entry.name})"
+        for seen, claim in zip(found, declared, strict=True):
+            assert abs(seen - claim) < max(0.5, claim / 8) or seen > claim
 
 
 @pytest.mark.parametrize("target", sorted(set(re.findall(r"\bmake ([a-z]+)\b", README))))

@@ -1,11 +1,12 @@
-"""``fokker samplers``: every registered sampler and what it claims."""
+"""``fokker samplers``: every registered sampler, what it claims, and what was measured."""
 
 from __future__ import annotations
 
 import argparse
 import json
 import re
-from collections.abc import Iterable
+import sys
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,10 +15,11 @@ from .text import columns, markdown
 if TYPE_CHECKING:
     from ..solvers.registry import Sampler
 
-HELP = "list the samplers with what they claim"
+HELP = "list the samplers with what they claim and what a certificate measured"
 CLAIMS = ("order", "order_cold", "weak", "weak_cold", "strong", "published_order")
 BEGIN, END = "<!-- samplers: begin -->", "<!-- samplers: end -->"
-HEAD = ("sampler", "family", "kind", "order", "cold", "strong", "NFE/step", "source")
+HEAD = ("sampler", "family", "kind", "order", "cold", "strong", "measured", "NFE/step", "source")
+CERTIFICATE = Path("certificate/certificate.json")  # where 'make certify' writes it
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -28,6 +30,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     form.add_argument(
         "--readme", metavar="FILE", help="write that table between the markers of FILE, whole"
     )
+    parser.add_argument(
+        "--certificate",
+        metavar="FILE",
+        help=f"read the measured orders from FILE (default: {CERTIFICATE}, if it is there)",
+    )
 
 
 def run(args: argparse.Namespace) -> int:
@@ -35,20 +42,47 @@ def run(args: argparse.Namespace) -> int:
     from ..solvers.registry import samplers
 
     entries = samplers()
+    found = measured(args.certificate)
     if args.json:
-        print(json.dumps([describe(s) for s in entries], indent=1, ensure_ascii=False))
+        facts = [describe(s) | {"measured": found.get(s.name, {})} for s in entries]
+        print(json.dumps(facts, indent=1, ensure_ascii=False))
     elif args.markdown:
-        print(table(entries))
+        print(table(entries, found))
     elif args.readme:
-        _write_readme(Path(args.readme), table(entries))
+        _write_readme(Path(args.readme), table(entries, found))
     else:
-        print(columns(HEAD, [row(s) for s in entries]))
+        print(columns(HEAD, [row(s, found.get(s.name, {})) for s in entries]))
+        if not found:
+            hint = "nothing measured: 'fokker certify --out certificate' writes what this reads"
+            print(hint, file=sys.stderr)
     return 0
 
 
-def table(entries: Iterable[Sampler]) -> str:
-    """The table of the README, in Markdown."""
-    return markdown(HEAD, [_markdown_row(s) for s in entries])
+def measured(path: str | None) -> dict[str, dict[str, float]]:
+    """Observed order of each claim of each sampler, where it was lowest; from a certificate.
+
+    Without a path, from where ``make certify`` writes it, if it is there.
+
+    Raises
+    ------
+    AnalysisError
+        If the file that was named cannot be read as a certificate.
+    """
+    from ..analysis.record import decisive, declared, finite, read
+
+    if path is None and not CERTIFICATE.exists():
+        return {}
+    out: dict[str, dict[str, float]] = {}
+    for entry in read(path or CERTIFICATE)["samplers"]:
+        rows = {claim: decisive(entry, claim) for claim in declared(entry)}
+        orders = {c: finite(r.get("order")) for c, r in rows.items() if r}
+        out[entry["name"]] = {c: o for c, o in orders.items() if o is not None}
+    return out
+
+
+def table(entries: Iterable[Sampler], found: Mapping[str, Mapping[str, float]]) -> str:
+    """The table of the README, in Markdown; ``found`` as of :func:`measured`."""
+    return markdown(HEAD, [_markdown_row(s, found.get(s.name, {})) for s in entries])
 
 
 def _write_readme(path: Path, text: str) -> None:
@@ -76,16 +110,17 @@ def nfe_per_step(entry: Sampler) -> float | None:
     return (entry.nfe(many) - entry.nfe(few)) / (many - few) or None
 
 
-def row(entry: Sampler) -> list[str]:
-    """One row of the table."""
+def row(entry: Sampler, found: Mapping[str, float]) -> list[str]:
+    """One row of the table; ``found`` are its measured orders by claim."""
     nfe = nfe_per_step(entry)
     return [
         entry.name,
         entry.family,
-        entry.kind,
+        f"{entry.kind}, fitted" if entry.fitted else entry.kind,
         _order(entry.order, entry.weak, entry.published_order),
         _order(entry.order_cold, entry.weak_cold),
         _order(entry.strong),
+        _measured(found),
         "adaptive" if nfe is None else f"{nfe:g}",
         entry.source,
     ]
@@ -96,7 +131,14 @@ def _order(order: float | None, weak: float | None = None, printed: float | None
     return claim if printed is None else f"{claim} (in print {printed:g})"
 
 
-def _markdown_row(entry: Sampler) -> list[str]:
-    name, *middle, source = row(entry)
+def _measured(found: Mapping[str, float]) -> str:
+    """With exact history, cold, strong: those that are claimed, in the order of the columns."""
+    shown = (("order", "weak"), ("order_cold", "weak_cold"), ("strong",))
+    values = [next((found[c] for c in names if c in found), None) for names in shown]
+    return " / ".join(f"{v:.2f}" for v in values if v is not None) or "-"
+
+
+def _markdown_row(entry: Sampler, found: Mapping[str, float]) -> list[str]:
+    name, *middle, source = row(entry, found)
     linked = re.sub(r"arXiv:(\d{4}\.\d{4,5})", r"[\g<0>](https://arxiv.org/abs/\1)", source)
     return [f"`{name}`", *middle, linked.replace("sample_", r"sample\_")]

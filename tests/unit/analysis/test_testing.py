@@ -139,7 +139,12 @@ def test_noise_without_its_drift_does_not_keep_the_marginals():
         )
 
 
-@pytest.mark.parametrize("sampler", [euler, exponential, ancestral, "dpmpp_2m"], ids=str)
+def name_of(sampler) -> str:
+    """The id of a test: the same in every process."""
+    return getattr(sampler, "__name__", str(sampler))
+
+
+@pytest.mark.parametrize("sampler", [euler, exponential, ancestral, "dpmpp_2m"], ids=name_of)
 def test_samples_of_a_right_sampler_stand_alone(sampler):
     assert_batch_independent(sampler)
 
@@ -156,7 +161,7 @@ def test_a_clip_by_the_largest_of_the_batch_is_found():
         assert_batch_independent(clipped)
 
 
-@pytest.mark.parametrize("sampler", [euler, exponential, "dpmpp_2m", "unipc_2"], ids=str)
+@pytest.mark.parametrize("sampler", [euler, exponential, "dpmpp_2m", "unipc_2"], ids=name_of)
 def test_a_right_sampler_is_finite_at_the_edges(sampler):
     assert_finite_at_edges(sampler)
 

@@ -26,6 +26,40 @@ def test_the_table_has_one_row_a_sampler(capsys: pytest.CaptureFixture):
     assert "weak 2" in next(row for row in rows if row.startswith("sde_dpmpp_2m "))
 
 
+def test_measured_orders_are_those_of_a_certificate(tmp_path, monkeypatch, capsys):
+    """In the order of the columns; the lowest of the places where a claim was measured."""
+    rows = [
+        {"claim": "order", "order": 2.01, "grid": "a"},
+        {"claim": "order", "order": 1.98, "grid": "b"},
+        {"claim": "order_cold", "order": 2.25, "grid": "a"},
+    ]
+    shape = {"problem": "p", "process": "q", "verdict": "met", "steps": [], "errors": [],
+             "slopes": []}  # fmt: skip
+    entry = {
+        "name": "dpmpp_2m",
+        "claims": {"order": 2, "order_cold": 2},
+        "verdicts": {},
+        "orders": [shape | row for row in rows],
+    }
+    certificate = {"schema": 1, "problems": [], "samplers": [entry], "unmet": []}
+    path = tmp_path / "certificate" / "certificate.json"
+    path.parent.mkdir()
+    path.write_text(json.dumps(certificate | {"not_resolved": []}))
+    monkeypatch.chdir(tmp_path)
+    for arguments in ([], ["--certificate", str(path)]):
+        assert cli.main(["samplers", *arguments]) == 0
+        out = capsys.readouterr()
+        assert "1.98 / 2.25" in next(r for r in out.out.splitlines() if r.startswith("dpmpp_2m "))
+        assert not out.err
+    assert cli.main(["samplers", "--json"]) == 0
+    (found,) = (s for s in json.loads(capsys.readouterr().out) if s["name"] == "dpmpp_2m")
+    assert found["measured"] == {"order": 1.98, "order_cold": 2.25}
+    path.unlink()
+    assert cli.main(["samplers"]) == 0
+    assert "nothing measured" in capsys.readouterr().err
+    assert cli.main(["samplers", "--certificate", str(path)]) == 2
+
+
 def test_the_json_holds_every_claim(capsys: pytest.CaptureFixture):
     assert cli.main(["samplers", "--json"]) == 0
     found = {s["name"]: s for s in json.loads(capsys.readouterr().out)}
