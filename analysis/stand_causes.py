@@ -24,6 +24,9 @@ from .stand_trials import FLAT, Trial, error, slope, weak_error
 SHORT = 0.25
 """A slope that misses the claim by more than this falls short, as everywhere in this project."""
 
+GAIN = 0.15
+"""A change explains nothing if the slope is not at least this much better than without it."""
+
 Cause = tuple[str, str, Callable[[Trial], Trial]]
 
 
@@ -114,7 +117,13 @@ def _row(
     except FokkerError as failure:
         return {**row, "errors": [], "order": None, "explains": False, "note": str(failure)}
     found = slope(counts, errors, first=counts[0])
+    try:
+        before = slope(counts, measured(entry, trial, counts, law), counts[0])
+    except FokkerError:  # what could not be measured without the change
+        before = None
     explains = found is not None and found >= claim - SHORT
+    if before is not None and found is not None and found < before + GAIN:
+        explains = False  # the unchanged run has as much at these step counts
     return {**row, "errors": errors, "order": found, "explains": explains}
 
 

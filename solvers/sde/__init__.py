@@ -1,1 +1,1 @@
-"""Stochastic differential equations with any drift and diffusion, and the methods that solve them."""
+"""Stochastic differential equations with any drift and diffusion, and what solves them."""

@@ -4,18 +4,47 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from ..errors import FokkerError, NonFiniteError
+from ..errors import FokkerError
 
 
 class InvalidEquationError(FokkerError, ValueError):
     """An equation breaks what it declares, or a method cannot solve its kind."""
 
 
-class NegativeDiffusionError(NonFiniteError):
-    """A diffusion that was not declared ``signed`` is negative; says where, as its parent does."""
+class FailedStepError(FokkerError, RuntimeError):
+    """A step could not be made.
+
+    Parameters
+    ----------
+    message : str
+        The sentence shown to the user.
+    step : int or None
+        Step number, 1 for the first step; None where steps differ between samples.
+    t : float or None
+        Time at the start of the step.
+    sample_ids : sequence of int
+        Identities of the samples concerned.
+    """
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        step: int | None = None,
+        t: float | None = None,
+        sample_ids: Sequence[int] = (),
+    ) -> None:
+        super().__init__(message)
+        self.step = step
+        self.t = t
+        self.sample_ids = tuple(sample_ids)
 
 
-class StepUnderflowError(NonFiniteError):
+class NegativeDiffusionError(FailedStepError):
+    """A diffusion that was not declared ``signed`` is negative."""
+
+
+class StepUnderflowError(FailedStepError):
     """A step is too small for float64, or adaptive halving came to its end."""
 
 

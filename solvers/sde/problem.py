@@ -10,7 +10,7 @@ The kind of noise is a promise about g on which the order of a method rests:
 ``additive``   g does not depend on x                    broadcasts to x     one a coordinate
 ``diagonal``   coordinate i of g depends on x_i only     broadcasts to x     one a coordinate
 ``scalar``     one noise drives all coordinates          broadcasts to x     one
-``general``    nothing; the columns need not commute     (B, \\*D, noises)    ``noises``
+``general``    nothing; the columns need not commute     (B, *D, noises)    ``noises``
 =============  ========================================  ==================  ==================
 
 Not to be confused with the reverse diffusions of the registry, whose drift is linear up to the
@@ -42,7 +42,7 @@ class SDE:
     Parameters
     ----------
     drift : callable
-        ``f(t, x)``: t a float, x of shape (B, \\*D); the same shape.
+        ``f(t, x)``: t a float, x of shape (B, *D); the same shape.
     diffusion : callable
         ``g(t, x)``: a tensor of the shape in the table above, or a number.
     noise : {"diagonal", "additive", "scalar", "general"}
@@ -103,7 +103,7 @@ class SDE:
         return value
 
     def g(self, t: float, x: Tensor) -> Tensor:
-        """Diffusion at (t, x), which broadcasts to x, or is (B, \\*D, noises) for general noise.
+        """Diffusion at (t, x), which broadcasts to x, or is (B, *D, noises) for general noise.
 
         Raises
         ------

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+from typing import Any
 
 import pytest
 import torch
@@ -125,8 +126,8 @@ def test_zero_terminal_snr_starts_at_alpha_0():
 @pytest.mark.parametrize("schedule", ["linear", "scaled_linear", "squaredcos_cap_v2"])
 @pytest.mark.parametrize("zero_snr", [False, True])
 def test_the_levels_are_those_of_the_table_of_diffusers(schedule, zero_snr):
-    from diffusers import DDIMScheduler
-
+    diffusers: Any = pytest.importorskip("diffusers")
+    DDIMScheduler = diffusers.DDIMScheduler
     config = {"beta_schedule": schedule, "rescale_betas_zero_snr": zero_snr}
     table = DDIMScheduler(**config).alphas_cumprod.double()
     process = FokkerScheduler(**config).steps.process
@@ -135,8 +136,8 @@ def test_the_levels_are_those_of_the_table_of_diffusers(schedule, zero_snr):
 
 
 def test_a_flow_is_shifted_as_in_diffusers():
-    from diffusers import FlowMatchEulerDiscreteScheduler
-
+    diffusers: Any = pytest.importorskip("diffusers")
+    FlowMatchEulerDiscreteScheduler = diffusers.FlowMatchEulerDiscreteScheduler
     theirs = FlowMatchEulerDiscreteScheduler(shift=3.0)
     theirs.set_timesteps(sigmas=[1.0, 0.75, 0.5, 0.25])
     s = FokkerScheduler(
@@ -153,8 +154,8 @@ def test_one_step_and_many_are_finite():
 
 
 def test_the_first_order_plan_is_the_ddim_of_diffusers():
-    from diffusers import DDIMScheduler
-
+    diffusers: Any = pytest.importorskip("diffusers")
+    DDIMScheduler = diffusers.DDIMScheduler
     theirs = DDIMScheduler(clip_sample=False, timestep_spacing="trailing")
     s, x = FokkerScheduler.from_config(theirs.config, sampler="ddim"), start()
     got = pipeline(s, x, 10)
@@ -261,8 +262,10 @@ def test_steps_out_of_order_are_refused():
 
 
 def test_a_real_pipeline_with_a_small_network_runs_on_it():
-    from diffusers import DDIMScheduler, DDPMPipeline, UNet2DModel
-
+    diffusers: Any = pytest.importorskip("diffusers")
+    DDIMScheduler = diffusers.DDIMScheduler
+    DDPMPipeline = diffusers.DDPMPipeline
+    UNet2DModel = diffusers.UNet2DModel
     torch.manual_seed(0)
     unet = UNet2DModel(
         sample_size=8, in_channels=3, out_channels=3, layers_per_block=1, norm_num_groups=4,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from itertools import pairwise
+from typing import Any
 
 import pytest
 import torch
@@ -21,7 +22,7 @@ from fokker.analysis.testing import grid_family as grid_family
 from fokker.solvers.errors import FokkerError
 from fokker.solvers.multistep import multistep
 
-QUICK = {"laws": ["product"], "grids": ["wavy-lam"]}
+QUICK: dict[str, Any] = {"laws": ["product"], "grids": ["wavy-lam"]}
 
 
 def euler(model, x, sigmas):
@@ -87,13 +88,23 @@ def test_an_order_that_is_not_there_is_denied_with_errors_and_slopes():
     assert "\n" not in str(caught.value)
 
 
+def test_slopes_that_do_not_settle_are_no_pass():
+    def erratic(model, x, sigmas):
+        steps = len(sigmas) - 1
+        swing = 5.0 if (steps.bit_length() % 2) else 0.5
+        return euler(model, x, sigmas) + swing / steps
+
+    with pytest.raises(AssertionError, match=r"is not resolved .*the slopes do not settle"):
+        assert_order(erratic, 1, laws=["gaussian"], grids=["wavy-lam"])
+
+
 def test_a_model_asked_at_the_wrong_level_has_no_order():
     with pytest.raises(AssertionError, match="not of order 1"):
         assert_order(euler_of_the_wrong_level, 1, laws=["gaussian"], grids=["wavy-lam"])
 
 
 def test_a_warm_start_restores_what_a_cold_one_takes():
-    where = {"laws": ["gaussian"], "grids": ["wavy-lam"]}
+    where: dict[str, Any] = {"laws": ["gaussian"], "grids": ["wavy-lam"]}
     assert_order("exp_ab3_data", 3, warm=True, **where)
     with pytest.raises(AssertionError, match="not of order 3"):
         assert_order("exp_ab3_data", 3, warm=False, **where)
@@ -108,7 +119,7 @@ def test_what_a_sampler_raises_is_quoted():
 
 
 def test_the_ancestral_sampler_has_weak_order_1_and_not_2():
-    (seen,) = assert_weak_order(ancestral, 1, grids=["wavy-lam"])
+    seen: Any = assert_weak_order(ancestral, 1, grids=["wavy-lam"])[0]
     assert 0.8 < seen.slopes[-1] < 1.2
     with pytest.raises(AssertionError, match="not of weak order 2"):
         assert_weak_order(ancestral, 2, grids=["wavy-lam"])

@@ -18,21 +18,26 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats
 
+from fokker.solvers import normals
 from fokker.solvers.errors import ShapeError
 from fokker.solvers.noise import CellNoise
-from fokker.solvers.normals import LARGE, normal_field
+from fokker.solvers.normals import BLOCK, normal_field
 from fokker.solvers.plan import Noise
 
 CELL = Noise("lam", -1.0, 0.5)
-SIZES = [(1,), (3,), (5, 51), (16, 16), (3, 20, 20)]  # below, just below, at and above LARGE
+SIZES = [(1,), (3,), (5, 51), (3, 20, 20)]
 SIGMAS, KOLMOGOROV = 4.9, 2.7
 
 on_sizes = pytest.mark.parametrize("size", SIZES, ids=str)
 
 
-def test_the_sizes_stand_on_both_sides_of_the_border():
-    assert {math.prod(s) < LARGE for s in SIZES} == {True, False}
-    assert {math.prod(s) for s in SIZES} >= {LARGE - 1, LARGE}
+@pytest.mark.parametrize("count", [2 * BLOCK - 1, 2 * BLOCK, 2 * BLOCK + 3, 5 * BLOCK, 7001])
+def test_the_numbers_do_not_depend_on_how_the_work_is_cut(count: int, monkeypatch):
+    whole = normal_field(b"key", [7, 2**40, 9], count)
+    for block in (count, 1 << 20, 1000):
+        monkeypatch.setattr(normals, "BLOCK", block)
+        np.testing.assert_array_equal(normal_field(b"key", range(7, 10, 2), count), whole[::2])
+    assert len(np.unique(whole[:, :9], axis=0)) == 3
 
 
 @on_sizes
@@ -119,12 +124,15 @@ def test_no_two_keys_of_many_share_their_numbers():
     assert len(np.unique(many, axis=0)) == len(many)
     cells = np.concatenate([normal_field(b"key%d" % k, [0], 4) for k in range(4_000)])
     assert len(np.unique(np.concatenate([many, cells]), axis=0)) == len(many) + len(cells)
-    large = normal_field(b"key", range(2_000), LARGE)
-    assert len(np.unique(large[:, :4], axis=0)) == len(large)
+    ids = [i << shift for i in range(1, 300) for shift in (0, 20, 31, 32, 33, 60, 100)]
+    far = normal_field(b"key", ids, 4)
+    assert len(np.unique(far, axis=0)) == len(set(ids))
+    large = normal_field(b"key", [0, 3, -1, 1 << 32], 20_000)  # nor within a sample
+    assert len(np.unique(large[:, :10_000] + 1j * large[:, 10_000:])) == 40_000
 
 
 @given(
-    st.binary(max_size=40), st.lists(st.integers(-(2**63), 2**63), max_size=5), st.integers(1, 9)
+    st.binary(max_size=40), st.lists(st.integers(-(2**80), 2**80), max_size=5), st.integers(1, 9)
 )
 def test_any_key_and_ids_give_finite_numbers_row_by_row(key: bytes, ids: list[int], count: int):
     field = normal_field(key, ids, count)
@@ -158,7 +166,7 @@ def verdicts(field: np.ndarray) -> dict[str, float]:
     }
 
 
-FIELDS = {"counters": (30_000, 8), "generators": (800, LARGE)}
+FIELDS = {"many": (30_000, 8), "large": (800, 256), "one": (1, 200_001)}
 
 
 @pytest.mark.parametrize("kind", FIELDS)

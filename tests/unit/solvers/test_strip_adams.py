@@ -8,12 +8,12 @@ import torch
 
 from fokker.solvers.errors import InvalidGridError, InvalidPlanError
 from fokker.solvers.grids import power_t, sinh_lam, uniform_lam, wavy_lam
-from fokker.solvers.plan import Eval
 from fokker.solvers.plan_algebra import distance
 from fokker.solvers.predictor_corrector import unipc
 from fokker.solvers.registry import get
 from fokker.solvers.run import run
 from fokker.solvers.schedules import EDM, VPLinear
+from fokker.solvers.strip import strip_weights
 from fokker.solvers.strip_adams import normal_jacobian, strip_adams
 from fokker.toy_models import Gaussian, exact_model
 from fokker.toy_models.problems import problem
@@ -33,22 +33,26 @@ def test_in_lam_without_strip_and_realignment_it_is_unipc_with_exact_weights(ord
 
 def test_realignment_is_exact_on_the_normal_law_of_its_size():
     """There the moved output is the model at the corrected state, so PEC becomes PECE."""
-    size, process = 1.7, EDM()
+    size, strip, process = 1.7, 1.1, EDM()
     law = Gaussian(torch.zeros(3, dtype=torch.float64), size**2 * torch.eye(3).double())
     model = exact_model(law, process, "data")
     grid = uniform_lam(process, -1.5, 1.5).grid(4)
-    states: dict[int, torch.Tensor] = {}
-    plan = strip_adams(process, grid, order=2, size=size)
-    asked = {op.node.t: op for op in plan.ops if isinstance(op, Eval)}
-    assert len(asked) == plan.nfe == 4
+    asked: list[torch.Tensor] = []
+
+    def watched(x: torch.Tensor, t: float) -> torch.Tensor:
+        asked.append(x.clone())
+        return model(x, t)
+
     x = 3.0 * torch.randn(2, 3, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
-    run(plan, model, x, callback=lambda e: states.update({e.step: e.x.clone()}))
-    node = grid[1]
-    first = strip_adams(process, grid.part(0, 1), order=2, size=size)
-    predicted = run(first, model, x).x
-    corrected = states[1]
-    moved = model(predicted, node.t) + normal_jacobian(node, size) * (corrected - predicted)
-    torch.testing.assert_close(moved, model(corrected, node.t), rtol=1e-12, atol=1e-13)
+    plan = strip_adams(process, grid, order=2, size=size, strip=strip)
+    first = run(plan, watched, x, save_at=[1]).saved[1]
+    s, t, u = grid[0], grid[1], grid[2]
+    weights = strip_weights(np.array([t.lam, s.lam]), t.lam, u.lam, strip=strip, size=size)
+    outputs = (model(first, t.t), model(x, s.t))  # the first at the corrected state
+    want = u.sigma / t.sigma * first + sum(w * d for w, d in zip(weights, outputs, strict=True))
+    torch.testing.assert_close(asked[2], want, rtol=1e-12, atol=1e-13)
+    assert normal_jacobian(t, size) == pytest.approx(1 / (1 + (t.sigma / size) ** 2), rel=1e-14)
+    assert plan.nfe == len(asked) == 4
 
 
 def test_it_is_the_most_accurate_at_few_evaluations_on_the_digits():
