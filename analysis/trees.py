@@ -22,6 +22,7 @@ import numpy as np
 from ..solvers.errors import AnalysisError
 from ..solvers.grids import grid_from_lams
 from ..solvers.plan import Eval, Input, Noise, Plan
+from ..solvers.plan_algebra import compose, distance
 from ..solvers.process import Array, Node, Process
 from ..solvers.schedules import VPLinear
 from .algebra import expand, in_pure_form
@@ -119,7 +120,7 @@ def tree_order(
     Raises
     ------
     AnalysisError
-        If the sampler is not a one-step method, or draws noise.
+        If the sampler is not a one-step method, its steps are not all alike, or it draws noise.
     """
     process = VPLinear() if process is None else process
     group = int(getattr(sampler, "multiple", 1))
@@ -169,3 +170,10 @@ def _demand_one_step(
         if kept != [plan.marks[first].vector]:
             msg = "tree conditions are for one-step methods; this one carries more than its state"
             raise AnalysisError(msg)
+    two = _steps(sampler, process, group, 2, 0.25, options)
+    lams = [_START + 0.25 * i / group for i in range(2 * group + 1)]
+    parts = [sampler(process, grid_from_lams(process, part), **options)
+             for part in (lams[: group + 1], lams[group:])]  # fmt: skip
+    if distance(compose(*parts), two) > _FLOOR:
+        msg = "tree conditions are for methods whose steps are all alike; these depend on the end"
+        raise AnalysisError(msg)

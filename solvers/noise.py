@@ -15,9 +15,11 @@ import math
 import struct
 from collections.abc import Sequence
 from itertools import pairwise
-from typing import Protocol
+from typing import Protocol, TypeVar
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from .errors import InvalidGridError, ShapeError
@@ -56,14 +58,52 @@ class CellNoise:
 
     def draw(self, cell: Noise, like: Tensor) -> Tensor:
         """Standard normal field of the cell for each sample of the batch."""
+        ids = self.ids(like)
+        field = torch.from_numpy(normal_field(self.key(cell), ids, math.prod(like.shape[1:])))
+        return upload(field.reshape(like.shape), like.device, like.dtype)
+
+    def ids(self, like: Tensor) -> Sequence[int]:
+        """The identity of each row of a batch."""
         ids = range(like.shape[0]) if self.sample_ids is None else self.sample_ids
         if len(ids) != like.shape[0]:
             msg = f"{len(ids)} sample ids were given for a batch of {like.shape[0]}"
             raise ShapeError(msg)
+        return ids
+
+    def key(self, cell: Noise) -> bytes:
+        """All that the numbers of a cell depend on, but for the sample."""
         ends = struct.pack("<dd", cell.a + 0.0, cell.b + 0.0)  # -0.0 and 0.0 are one level
-        key = f"{self.seed}|{cell.clock}|{cell.kind}|".encode() + ends
-        field = torch.from_numpy(normal_field(key, ids, math.prod(like.shape[1:])))
-        return upload(field.reshape(like.shape), like.device, like.dtype)
+        return f"{self.seed}|{cell.clock}|{cell.kind}|".encode() + ends
+
+
+Piece = tuple[Tensor, Tensor | None, float]
+"""Increment, space-time area (None where nobody asks for it) and measure of a stretch of path."""
+
+HostPiece = tuple[NDArray[np.float64], NDArray[np.float64] | None, float]
+"""The same, in NumPy."""
+
+AnyPiece = TypeVar("AnyPiece", Piece, HostPiece)
+
+
+def joined(first: AnyPiece, second: AnyPiece) -> AnyPiece:
+    """Two neighbouring stretches as one.
+
+    The increment is ``w1 + w2``. The area between the path and its chord, over the measure
+    ``m = m1 + m2``, is ``h = (m1 h1 + m2 h2 + (m2 w1 - m1 w2) / 2) / m`` (Foster, Lyons &
+    Oberhauser 2020, arXiv:1904.06998).
+    """
+    (w1, h1, m1), (w2, h2, m2) = first, second
+    m, area = m1 + m2, None
+    if h1 is not None and h2 is not None:
+        area = (m1 * h1 + m2 * h2 + 0.5 * (m2 * w1 - m1 * w2)) / m
+    return w1 + w2, area, m
+
+
+def normalised(piece: Piece, like: Tensor) -> Tensor:
+    """The stretch as a standard normal field: of its area where it has one, else its increment."""
+    w, h, m = piece
+    value = w / math.sqrt(m) if h is None else h / math.sqrt(m / 12)
+    return value.to(like.dtype)
 
 
 class GridPath:
@@ -102,15 +142,22 @@ class GridPath:
 
     def draw(self, cell: Noise, like: Tensor) -> Tensor:
         """Standard normal field of the cell: its increment (W) or area (H), normalised."""
-        w, h, measure = self.increment(cell, like)
-        value = w / math.sqrt(measure) if cell.kind == "W" else h / math.sqrt(measure / 12)
-        return value.to(like.dtype)
+        first, last = self.span(cell)
+        if last - first == 1:
+            clock_measure(cell.clock, cell.a, cell.b)  # an unknown clock is refused
+            return self._fine.draw(cell, like)
+        return normalised(self.piece(cell, like, first, last), like)
 
     def increment(self, cell: Noise, like: Tensor) -> tuple[Tensor, Tensor, float]:
         """Increment and space-time area of the path over the cell, float64, and the measure.
 
         The area is computed for cells of type H only; for W it is zero.
         """
+        w, h, measure = self.piece(cell, like, *self.span(cell))
+        return w, torch.zeros_like(w) if h is None else h, measure
+
+    def span(self, cell: Noise) -> tuple[int, int]:
+        """The edges, by number, at the ends of the cell."""
         first, last = self._index.get(cell.a), self._index.get(cell.b)
         if first is None or last is None or not first < last:
             msg = (
@@ -118,26 +165,21 @@ class GridPath:
                 "of the path's finest grid"
             )
             raise InvalidGridError(msg)
-        return self._sum(cell, first, last, like.to(torch.float64))
+        return first, last
 
-    def _sum(
-        self, cell: Noise, first: int, last: int, like: Tensor
-    ) -> tuple[Tensor, Tensor, float]:
+    def piece(self, cell: Noise, like: Tensor, first: int, last: int) -> Piece:
+        """The path between two edges, its clock and what is asked being those of the cell."""
         if last - first == 1:
             return self._finest(cell, first, like)
         middle = (first + last) // 2
-        w1, h1, m1 = self._sum(cell, first, middle, like)
-        w2, h2, m2 = self._sum(cell, middle, last, like)
-        if cell.kind == "W":
-            return w1 + w2, h1, m1 + m2
-        area = (m1 * h1 + m2 * h2 + 0.5 * (m2 * w1 - m1 * w2)) / (m1 + m2)
-        return w1 + w2, area, m1 + m2
+        return joined(self.piece(cell, like, first, middle), self.piece(cell, like, middle, last))
 
-    def _finest(self, cell: Noise, i: int, like: Tensor) -> tuple[Tensor, Tensor, float]:
+    def _finest(self, cell: Noise, i: int, like: Tensor) -> Piece:
         a, b = self.edges[i], self.edges[i + 1]
         measure = clock_measure(cell.clock, a, b)
-        w = self._fine.draw(Noise(cell.clock, a, b, "W"), like) * math.sqrt(measure)
+        like = torch.empty_like(like, dtype=torch.float64)
+        w = self._fine.draw(Noise(cell.clock, a, b, "W"), like).mul_(math.sqrt(measure))
         if cell.kind == "W":
-            return w, torch.zeros_like(w), measure
-        h = self._fine.draw(Noise(cell.clock, a, b, "H"), like) * math.sqrt(measure / 12)
+            return w, None, measure
+        h = self._fine.draw(Noise(cell.clock, a, b, "H"), like).mul_(math.sqrt(measure / 12))
         return w, h, measure

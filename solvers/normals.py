@@ -19,6 +19,8 @@ from numpy.typing import NDArray
 BLOCK = 16384
 """Pairs of numbers made at once: what fits the processor's nearer caches."""
 
+Words = tuple[NDArray[np.uint64], ...]
+
 _GOLDEN = np.uint64(0x9E3779B97F4A7C15)
 _LOW = (1 << 32) - 1
 
@@ -101,7 +103,7 @@ class _Work:
         self,
         begin: NDArray[np.uint64],
         places: NDArray[np.uint64],
-        words: Sequence[NDArray[np.uint64]],
+        words: Words,
     ) -> None:
         """Radius and angle of each place, from its counter.
 
@@ -138,15 +140,13 @@ class _Work:
         np.multiply(radius[:, odd], shaped[:, odd], out=sines)
 
 
-def _words(key: bytes) -> list[NDArray[np.uint64]]:
+def _words(key: bytes) -> Words:
     """A hash of the key, as three words of 64 bits."""
     digest = hashlib.blake2b(key, digest_size=24).digest()
-    return [np.array(word, np.uint64) for word in struct.unpack("<3Q", digest)]
+    return tuple(np.array(word, np.uint64) for word in struct.unpack("<3Q", digest))
 
 
-def _encrypt(
-    z: NDArray[np.uint64], words: Sequence[NDArray[np.uint64]], aside: NDArray[np.uint64]
-) -> None:
+def _encrypt(z: NDArray[np.uint64], words: Words, aside: NDArray[np.uint64]) -> None:
     """Three keyed rounds of SplitMix64's mixing (Steele, Lea & Flood 2014), in place: a bijection.
 
     SplitMix64 itself is the last two rounds without a key, on the counter. ``aside`` is

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from itertools import pairwise
 
 import numpy as np
@@ -13,7 +13,7 @@ from fokker.analysis.path_order import PathObservation, fit_order
 from fokker.solvers.noise import GridPath
 from fokker.solvers.ops import Noise
 from fokker.solvers.sde.method import Method
-from fokker.solvers.sde.problem import SDE
+from fokker.solvers.sde.problem import SDE, Calculus
 from fokker.solvers.sde.solve import solve
 
 MIX = torch.tensor([[-1.0, 0.6], [-0.4, -0.7]], dtype=torch.float64)
@@ -50,35 +50,33 @@ def coupled(t: float, x: Tensor) -> Tensor:
     return torch.sin(x @ MIX.T) + 0.5 * np.cos(2 * t) - 0.3 * x
 
 
-def gbm(calculus="ito", mu=0.7, sigma=0.8) -> SDE:
-    return SDE(lambda t, x: mu * x, lambda t, x: sigma * x, calculus=calculus)
+def gbm(calculus: Calculus = "ito", mu: float = 0.7, sigma: float = 0.8) -> SDE:
+    return SDE(lambda _, x: mu * x, lambda _, x: sigma * x, calculus=calculus, signed=True)
 
 
-def diagonal(calculus="ito") -> SDE:
+def diagonal(calculus: Calculus = "ito") -> SDE:
     """Coordinates coupled by the drift; g_i depends on t and x_i."""
-    return SDE(
-        coupled, lambda t, x: (0.4 + 0.3 * torch.sin(x)) * (1 + 0.5 * t), calculus=calculus
-    )
+    return SDE(coupled, lambda t, x: (0.4 + 0.3 * torch.sin(x)) * (1 + 0.5 * t), calculus=calculus)
 
 
 def additive() -> SDE:
     return SDE(
-        lambda t, x: 2 * coupled(t, x), lambda t, x: 0.9 + 0.5 * np.sin(3 * t), noise="additive"
+        lambda t, x: 2 * coupled(t, x), lambda t, _: 0.9 + 0.5 * np.sin(3 * t), noise="additive"
     )
 
 
-def scalar(calculus="ito") -> SDE:
+def scalar(calculus: Calculus = "ito") -> SDE:
     """One noise; its field rotates and bends."""
     return SDE(
         coupled,
-        lambda t, x: 0.6 * torch.cos(x.flip(-1)) + 0.3 * x,
+        lambda _, x: 0.6 * torch.cos(x.flip(-1)) + 0.3 * x,
         noise="scalar",
         calculus=calculus,
         signed=True,
     )
 
 
-def general(calculus="ito") -> SDE:
+def general(calculus: Calculus = "ito") -> SDE:
     """Two noises whose fields do not commute (Heisenberg-like)."""
 
     def g(t: float, x: Tensor) -> Tensor:
@@ -91,14 +89,14 @@ def general(calculus="ito") -> SDE:
 
 
 def well(friction: float = 1.0) -> SDE:
-    """Langevin motion (q, p) in the double well ``(q^2 - 1)^2 / 4``: additive, degenerate noise."""
+    """Langevin motion (q, p) in the well ``(q^2 - 1)^2 / 4``: additive, degenerate noise."""
 
     def drift(t: float, x: Tensor) -> Tensor:
         q, p = x[:, :1], x[:, 1:]
         return torch.cat([p, q - q**3 - friction * p], 1)
 
     kick = torch.tensor([0.0, (2 * friction * 0.5) ** 0.5], dtype=torch.float64)
-    return SDE(drift, lambda t, x: kick, noise="additive")
+    return SDE(drift, lambda *_: kick, noise="additive")
 
 
 EQUATIONS: dict[str, Callable[..., SDE]] = {
@@ -123,9 +121,10 @@ def start(rows: int = 2000) -> Tensor:
     return torch.linspace(0.5, 1.5, 2 * rows, dtype=torch.float64).reshape(rows, 2)
 
 
-def strong_order(sde: SDE, method: Method, rows: int = 400, levels: int = 6) -> PathObservation:
+def strong_order(
+    sde: SDE, method: Method, rows: int = 400, counts: Sequence[int] = COUNTS
+) -> PathObservation:
     """Differences of solves with N and 2N steps on one path, and the fitted order."""
-    counts = COUNTS[-levels:]
     runs = []
     for n in counts:
         runs.append(solve(sde, method, edges(n), start(rows), noise=PATHS[rows]).x)

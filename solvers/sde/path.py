@@ -7,11 +7,11 @@ with areas) ::
     W_1 = W/2 + 3 H/2 + Z,   H_1 = H/4 - Z/2 + N/2        Z ~ N(0, h/16)
     W_2 = W/2 - 3 H/2 - Z,   H_2 = H/4 - Z/2 - N/2        N ~ N(0, h/12)
 
-Both numbers are a pure function of (seed, sample, cell), so a path has one value whatever is asked,
-in which order, by whom: a step that is refused and halved sees the same path, refined.
+Both numbers are a pure function of (seed, sample, cell), so a path has one value whatever is
+asked, in which order, by whom: a step that is refused and halved sees the same path, refined.
 
-Not to be confused with :class:`~fokker.solvers.noise.GridPath`, which knows its finest grid and adds
-upwards: the two are different paths of one seed.
+Not to be confused with :class:`~fokker.solvers.noise.GridPath`, which knows its finest grid and
+adds upwards: the two are different paths of one seed.
 """
 
 from __future__ import annotations
@@ -104,7 +104,7 @@ class DyadicPath:
         level = round(math.log2(length / (b - a))) if a < b else -1
         index = round((a - self.begin) / length * 2**level) if level >= 0 else 0
         close = 1e-12 * (1 + max(abs(self.begin), abs(self.end)))
-        inside = 0 <= level and 0 <= index < 2**level
+        inside = level >= 0 and 0 <= index < 2**level
         if not inside or max(
             abs(self.time(level, index) - a), abs(self.time(level, index + 1) - b)
         ) > min(close, 0.25 * (b - a)):

@@ -149,9 +149,8 @@ def guarded(
     except NegativeDiffusionError as error:
         named = [ids[i] for i in error.sample_ids]
         where = "" if step is None else f"step {step}, {samples_in_words(named)}: "
-        raise NegativeDiffusionError(
-            f"{where}{error}", step=step, t=error.t, sample_ids=named
-        ) from None
+        msg = f"{where}{error}"
+        raise NegativeDiffusionError(msg, step=step, t=error.t, sample_ids=named) from None
 
 
 def checked_times(times: Sequence[float]) -> list[float]:

@@ -153,6 +153,9 @@ def verdicts(field: np.ndarray) -> dict[str, float]:
     n = x.size
     within = (x[:, 1:] * x[:, :-1]).ravel()
     across = (x[1:] * x[:-1]).ravel()
+    half = (x.shape[1] + 1) // 2  # the two numbers of one place are half a row apart
+    pairs = (x[:, :-half] * x[:, half:]).ravel()
+    radii = ((x[:, :-half] ** 2 - 1) * (x[:, half:] ** 2 - 1)).ravel() / 2
     squares = ((x[:, 1:] ** 2 - 1) * (x[:, :-1] ** 2 - 1)).ravel() / 2
     return {
         "mean": abs(x.mean()) * math.sqrt(n) / SIGMAS,
@@ -162,11 +165,13 @@ def verdicts(field: np.ndarray) -> dict[str, float]:
         "within": abs(within.mean()) * math.sqrt(within.size) / SIGMAS,
         "across": abs(across.mean()) * math.sqrt(across.size) / SIGMAS,
         "squares": abs(squares.mean()) * math.sqrt(squares.size) / SIGMAS,
+        "pairs": abs(pairs.mean()) * math.sqrt(pairs.size) / SIGMAS,
+        "radii": abs(radii.mean()) * math.sqrt(radii.size) / SIGMAS,
         "shape": stats.kstest(x.ravel(), "norm").statistic * math.sqrt(n) / KOLMOGOROV,
     }
 
 
-FIELDS = {"many": (30_000, 8), "large": (800, 256), "one": (1, 200_001)}
+FIELDS = {"many": (30_000, 8), "large": (800, 256), "larger": (4, 50_001)}
 
 
 @pytest.mark.parametrize("kind", FIELDS)
@@ -174,6 +179,15 @@ def test_the_numbers_are_independent_standard_normals(kind: str):
     batch, count = FIELDS[kind]
     found = verdicts(normal_field(b"law", range(batch), count))
     assert max(found.values()) < 1, found
+
+
+def other_half(x: np.ndarray) -> np.ndarray:
+    """The other number of the same place, in each place."""
+    return np.roll(x, (x.shape[1] + 1) // 2, axis=1)
+
+
+def turned(x: np.ndarray, by: float) -> np.ndarray:
+    return (x + by * other_half(x)) / math.sqrt(1 + by**2)
 
 
 @pytest.mark.parametrize(
@@ -187,6 +201,8 @@ def test_the_numbers_are_independent_standard_normals(kind: str):
         (lambda x: (x + 0.02 * np.roll(x, 1, axis=0)) / math.sqrt(1.0004), "across"),
         (lambda x: x * np.where(np.abs(np.roll(x, 1, axis=1)) > 1, 1.05, 0.975), "squares"),
         (lambda x: np.round(x, 1), "shape"),
+        (lambda x: turned(x, 0.02), "pairs"),
+        (lambda x: x * np.where(np.abs(other_half(x)) > 1, 1.05, 0.975), "radii"),
     ],
 )
 @pytest.mark.parametrize("kind", FIELDS)

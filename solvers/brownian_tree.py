@@ -1,0 +1,278 @@
+"""Random access to one Brownian path, and to its space-time areas, between any two times.
+
+The path is that of :class:`~.noise.GridPath` at its edges. A cell between two edges is divided in
+the middle, and again, until a piece is no longer than the tolerance; a piece in which an end of
+the query lies is divided there. Each division draws from the exact conditional law of the two
+halves given the whole (``brownian_bridge``), keyed by (seed, sample, clock, piece). Nothing is
+stored: a query costs one division for each level at each of its ends, and all answers agree.
+
+The idea is the virtual Brownian tree (Kidger 2022, arXiv:2202.02435), with areas as in Jelincic et
+al. 2024 (arXiv:2405.06464). Here a query is a sum of increments, never a difference of two values
+of the path, which in a clock that grows by e^20 would have no digits left. Not to be confused with
+torchsde's Brownian interval (Kidger et al. 2021, arXiv:2105.13493), whose tree is made of the
+queries themselves, and must be stored.
+"""
+
+from __future__ import annotations
+
+import math
+from bisect import bisect_left
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import reduce
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from .brownian_bridge import LEFT, RIGHT, Array, Division
+from .errors import InvalidGridError, InvalidPlanError
+from .noise import CellNoise, GridPath, HostPiece, Piece, joined, normalised
+from .normals import normal_field
+from .plan import Noise, clock_measure
+from .upload import upload
+
+BLOCK = 16384
+"""Numbers carried down the tree at once: what fits the processor's nearer caches."""
+
+ROUNDING = 1e-12
+"""Times closer than this part of the largest one are one time: grids are computed."""
+
+
+class TreePath:
+    """One Brownian path that can be asked for any cell: ``run(plan, ..., noise=TreePath(...))``.
+
+    Parameters
+    ----------
+    edges : sequence of float
+        Coordinates in the clock, in sampling order (lams increasing, or times decreasing for clock
+        ``"t"``), at least the two ends of the path. At the edges it is the path of
+        :class:`~.noise.GridPath`, bit for bit, at its cost; two edges alone are a plain tree. Only
+        the first and the last may be infinite, and the cells there are not divided.
+    seed, sample_ids
+        As for :class:`~.noise.CellNoise`.
+    tolerance : float
+        The shortest cell that may be asked, in units of the coordinate. On any grid whose cells
+        are not shorter, the law is exact. Two such grids have one path but for this: of two points
+        in one piece (no longer than the tolerance), each has a bridge of its own to the ends of
+        the piece.
+    areas : bool
+        Whether areas (kind ``H``) may be asked. A path without them is another one (its law is
+        that of a Brownian path, too), and a division costs half.
+
+    Raises
+    ------
+    InvalidGridError
+        If the edges are not strictly monotone; if the tolerance is not positive, is below rounding
+        or above the length of the path; if a cell is reversed, empty, not a number, outside the
+        path, shorter than the tolerance, begins inside an infinite cell, or if its measure has
+        left the range of float64.
+    InvalidPlanError
+        For an unknown clock; for the clock ``"churn"``, whose cells are no stretches of a path;
+        for an area of a path without areas.
+    ShapeError
+        If noise is asked for a batch of another size than there are ids.
+    """
+
+    def __init__(
+        self,
+        edges: Sequence[float],
+        seed: int,
+        sample_ids: Sequence[int] | None = None,
+        *,
+        tolerance: float,
+        areas: bool = True,
+    ) -> None:
+        self._grid = GridPath(edges, seed, sample_ids)
+        self._noise = CellNoise(seed, sample_ids)
+        self.sample_ids = self._noise.sample_ids
+        self.edges, self.tolerance, self.areas = self._grid.edges, float(tolerance), bool(areas)
+        self._sign = 1.0 if self.edges[0] < self.edges[-1] else -1.0
+        self._places = [self._sign * e for e in self.edges]  # increasing
+        finite = [p for p in self._places if math.isfinite(p)]
+        if len(finite) < 2:
+            msg = f"a path needs two finite edges, got {self.edges}"
+            raise InvalidGridError(msg)
+        self._fuzz = ROUNDING * max(1.0, *(abs(p) for p in finite))
+        if not 1e3 * self._fuzz <= self.tolerance <= finite[-1] - finite[0]:
+            msg = (
+                f"the tolerance must be from {1e3 * self._fuzz:.3g} (rounding) to "
+                f"{finite[-1] - finite[0]:.6g} (the length of the path), got {tolerance}"
+            )
+            raise InvalidGridError(msg)
+
+    def draw(self, cell: Noise, like: Tensor) -> Tensor:
+        """Standard normal field of the cell: its increment (W) or area (H), normalised."""
+        s, t = self._ends(cell)
+        first, last = self._edge(s), self._edge(t)
+        if self._is_edge(s) and self._is_edge(t) and last - first == 1:
+            a, b = self.edges[first], self.edges[last]
+            return self._noise.draw(Noise(cell.clock, a, b, cell.kind), like)
+        return normalised(self._piece(cell, s, t, like), like)
+
+    def increment(self, cell: Noise, like: Tensor) -> tuple[Tensor, Tensor, float]:
+        """Increment and space-time area of the path over the cell, float64, and the measure.
+
+        The area is computed for cells of type H only; for W it is zero.
+        """
+        w, h, measure = self._piece(cell, *self._ends(cell), like)
+        return w, torch.zeros_like(w) if h is None else h, measure
+
+    def _piece(self, cell: Noise, s: float, t: float, like: Tensor) -> Piece:
+        """The path over the cell: a part of one cell of the edges, whole ones, another part."""
+        first, last = self._edge(s), self._edge(t) - (not self._is_edge(t))
+        if first > last:
+            return self._inside(cell, last, s, t, like)
+        parts = []
+        if not self._is_edge(s):
+            parts.append(self._inside(cell, first - 1, s, self._places[first], like))
+        if first < last:
+            parts.append(self._grid.piece(cell, like, first, last))
+        if not self._is_edge(t):
+            parts.append(self._inside(cell, last, self._places[last], t, like))
+        return reduce(joined, parts)
+
+    def _inside(self, cell: Noise, k: int, s: float, t: float, like: Tensor) -> Piece:
+        """The path over a part of the cell between edges k and k + 1, some samples at a time."""
+        ids, count = self._noise.ids(like), math.prod(like.shape[1:])
+        tall, measure = max(1, BLOCK // max(1, count)), 0.0
+        found = np.empty((2 if cell.kind == "H" else 1, len(ids), count))
+        for i in range(0, len(ids), tall):
+            walk = _Walk(self, cell, ids[i : i + tall], count, s, t)
+            parts = walk.within(walk.root(self._places[k], self._places[k + 1]))
+            found[0, i : i + tall], measure = parts[0], parts[2]
+            if parts[1] is not None:
+                found[1, i : i + tall] = parts[1]
+        host = torch.from_numpy(found).reshape(-1, *like.shape)
+        w, *h = upload(host, like.device, torch.float64)
+        return w, h[0] if h else None, measure
+
+    def _ends(self, cell: Noise) -> tuple[float, float]:
+        """Where the cell begins and ends, in increasing places, at an edge if it is there."""
+        clock_measure(cell.clock, cell.a, cell.b)  # an unknown clock is refused
+        if cell.clock == "churn":
+            msg = "the clock 'churn' has no path: its cells are independent; use a seed"
+            raise InvalidPlanError(msg)
+        if cell.kind == "H" and not self.areas:
+            msg = f"the area of [{cell.a}, {cell.b}] is asked of a path made with areas=False"
+            raise InvalidPlanError(msg)
+        s, t = (self._at_edge(self._sign * end) for end in (cell.a, cell.b))
+        self._check(cell, s, t)
+        return s, t
+
+    def _check(self, cell: Noise, s: float, t: float) -> None:
+        what = f"[{cell.a}, {cell.b}]"
+        if not s < t:
+            msg = f"a cell of the path runs in its sampling order, got {what}"
+        elif s < self._places[0] or t > self._places[-1]:
+            msg = f"{what} is outside the path [{self.edges[0]}, {self.edges[-1]}]"
+        elif t - s < self.tolerance - self._fuzz:
+            msg = f"{what} is shorter than the tolerance {self.tolerance} of the path"
+        elif any(not self._is_edge(p) and self._divides_infinity(p) for p in (s, t)):
+            msg = f"{what} ends inside an infinite cell of the path with edges {self.edges}"
+        else:
+            return
+        raise InvalidGridError(msg)
+
+    def _divides_infinity(self, place: float) -> bool:
+        i = self._edge(place)
+        return math.isinf(self._places[i - 1]) or math.isinf(self._places[i])
+
+    def _edge(self, place: float) -> int:
+        """The first edge that is not before the place."""
+        return bisect_left(self._places, place)
+
+    def _is_edge(self, place: float) -> bool:
+        i = self._edge(place)
+        return i < len(self._places) and self._places[i] == place
+
+    def _at_edge(self, place: float) -> float:
+        """The edge within rounding of the place, if there is one."""
+        i = self._edge(place - self._fuzz)
+        near = i < len(self._places) and self._places[i] <= place + self._fuzz
+        return self._places[i] if near else place
+
+
+class _Stretch(NamedTuple):
+    """A piece of the tree: its ends, its measure, its increment and area as standard normals."""
+
+    a: float
+    b: float
+    measure: float
+    x: Array
+    y: Array | None
+
+
+@dataclass(frozen=True)
+class _Walk:
+    """One query, for some of the samples: from a cell of the edges down to the ends asked."""
+
+    path: TreePath
+    cell: Noise
+    ids: Sequence[int]
+    count: int
+    s: float
+    t: float
+
+    def root(self, a: float, b: float) -> _Stretch:
+        """A whole cell of the edges, as the grid path has it."""
+        x = self._normals(a, b, "W", self.count)
+        y = self._normals(a, b, "H", self.count) if self.path.areas else None
+        return _Stretch(a, b, self._measure(a, b), x, y)
+
+    def within(self, whole: _Stretch) -> HostPiece:
+        """What of the query lies in a stretch."""
+        a, b, measure, x, y = whole
+        fuzz = self.path._fuzz
+        if self.s <= a + fuzz and b - fuzz <= self.t:
+            area = None if self.cell.kind == "W" or y is None else y * math.sqrt(measure / 12)
+            return x * math.sqrt(measure), area, measure
+        middle, kind = 0.5 * (a + b), "B"
+        if b - a <= self.path.tolerance:
+            middle = self.s if self.s > a + fuzz else self.t
+            kind = f"B{self.path._sign * middle!r}"
+        sides = []
+        if self.s < middle - fuzz:
+            sides.append(LEFT)
+        if self.t > middle + fuzz:
+            sides.append(RIGHT)
+        parts = [self.within(half) for half in self._halves(whole, middle, kind, sides)]
+        return reduce(joined, parts)
+
+    def _halves(
+        self, whole: _Stretch, middle: float, kind: str, sides: Sequence[int]
+    ) -> list[_Stretch]:
+        """Those asked of the two parts of a stretch, by the exact conditional law."""
+        a, b, _, x, y = whole
+        ends = ((a, middle), (middle, b))
+        measures = [self._measure(*end) for end in ends]
+        division = Division(*measures)
+        if y is None:
+            e, r, z2 = self._normals(a, b, kind, self.count), None, None
+        else:
+            z = self._normals(a, b, kind, 2 * self.count)
+            e, r = division.dividing(y, z[:, : self.count])
+            z2 = z[:, self.count :]
+        halves = []
+        for side in sides:
+            area = None if r is None or z2 is None else division.area(side, r, z2)
+            increment = division.increment(side, x, e)
+            halves.append(_Stretch(*ends[side], measures[side], increment, area))
+        return halves
+
+    def _normals(self, a: float, b: float, kind: str, count: int) -> Array:
+        sign = self.path._sign
+        key = self.path._noise.key(Noise(self.cell.clock, sign * a, sign * b, kind))
+        return normal_field(key, self.ids, count).astype(np.float64)
+
+    def _measure(self, a: float, b: float) -> float:
+        sign = self.path._sign
+        measure = clock_measure(self.cell.clock, sign * a, sign * b)
+        if not 0.0 < measure < math.inf:
+            msg = (
+                f"the clock {self.cell.clock!r} gives [{sign * a}, {sign * b}] the measure "
+                f"{measure}, which a path cannot divide"
+            )
+            raise InvalidGridError(msg)
+        return measure
