@@ -27,6 +27,8 @@
 # `fokker stand` does all of this for every sampler of every installed library, and writes a page.
 
 # %%
+from typing import Any
+
 import matplotlib.pyplot as plt
 import torch
 
@@ -86,7 +88,7 @@ def attempt(words, test):
         return print(f"{words}: {str(reason)[:110]} ...")
 
 
-where = {"laws": ["gaussian"], "grids": ["wavy-lam"]}
+where: Any = {"laws": ["gaussian"], "grids": ["wavy-lam"]}
 seen = {}
 for name, f in (("heun", heun), ("planted", planted)):
     seen[name] = assert_order(f, 1, **where)[0]

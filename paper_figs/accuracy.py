@@ -94,14 +94,14 @@ def _curves(p: Problem, batch: int, steps: Sequence[int]) -> dict[str, Any]:
 def grids_of(p: Problem) -> dict[str, GridMap]:
     """The grids on which a sampler may be at its best, over the problem's stretch of lam."""
     edm, flow, ends = EDM(), RectifiedFlow(), np.array([p.lam_start, p.lam_end])
-    times = [float(t) for t in p.process.t_of_lam(ends)]
-    flow_times = [float(t) for t in flow.t_of_lam(ends)]
+    begin, end = (float(t) for t in p.process.t_of_lam(ends))
+    early, late = (float(t) for t in flow.t_of_lam(ends))
     high, low = np.exp(-ends)
     return {
         "equal in λ": uniform_lam(p.process, p.lam_start, p.lam_end),
-        "equal in √t": power_t(p.process, *times, 2.0),
-        "equal in t^(2/3)": power_t(p.process, *times, 1.5),
-        "flow time": power_t(flow, *flow_times),
+        "equal in √t": power_t(p.process, begin, end, 2.0),
+        "equal in t^(2/3)": power_t(p.process, begin, end, 1.5),
+        "flow time": power_t(flow, early, late),
         "Karras": karras(edm, float(high), float(low)),
         "sinh": sinh_lam(p.process, p.lam_start, p.lam_end),
     }

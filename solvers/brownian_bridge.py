@@ -14,60 +14,49 @@ cells given their union is the inverse map with fresh normals z1, z2: three plan
     (y, z1) -> (e, r),      (x, e) -> (x1, x2),      (r, z2) -> (y1, y2).
 
 The law is that of Foster, Lyons & Oberhauser 2020 (arXiv:1904.06998), where p = 1/2; the form in
-rotations, for any p, is ours. Without areas the same is the Levy bridge, (x, z) -> (x1, x2).
+rotations, for any p, is ours. Without areas the same is the Levy bridge, (x, z1) -> (x1, x2).
+
+A query of a path is linear in all these normals, and its weights come from the transposed map.
 """
 
 from __future__ import annotations
 
 import math
 
-import numpy as np
-from numpy.typing import NDArray
-
-Array = NDArray[np.float64]
-LEFT, RIGHT = 0, 1
+Weights = tuple[float, float]
+"""Weights of a stretch's normals in a query: of x, its increment, and of y, its area."""
 
 
-class Division:
-    """The map from a stretch, and fresh normals, to the two cells it is made of.
+def gathered(
+    left: float, right: float, on_left: Weights, on_right: Weights, *, areas: bool
+) -> tuple[Weights, Weights]:
+    """Weights of a query in a stretch and in its fresh normals, from those in its two cells.
 
     Parameters
     ----------
     left, right : float
         Measures of the two cells: positive, however different.
+    on_left, on_right : (float, float)
+        Weights in the cells.
+    areas : bool
+        Whether the path has areas; if not, the weights of y and z2 are zero.
+
+    Returns
+    -------
+    on_whole, on_fresh : (float, float)
+        Weights of (x, y) and of (z1, z2).
     """
-
-    def __init__(self, left: float, right: float) -> None:
-        whole = left + right
-        root_p, root_q = math.sqrt(left / whole), math.sqrt(right / whole)
-        c1, c2 = root_p**3, root_q**3
-        rest = math.hypot(c1, c2)  # sqrt(1 - 3 p q)
-        self._roots = (root_p, root_q)
-        self._tilt = (math.sqrt(3.0) * root_p * root_q, rest)
-        self._areas = (c1 / rest, c2 / rest)
-
-    def increment(self, side: int, x: Array, e: Array) -> Array:
-        """Increment of a cell, from that of the stretch and the normal that divides it."""
-        return _row(side, x, e, *self._roots)
-
-    def dividing(self, y: Array, z1: Array) -> tuple[Array, Array]:
-        """The normal that divides the increment, and what else of the area is fixed."""
-        return _row(LEFT, y, z1, *self._tilt), _row(RIGHT, y, z1, *self._tilt)
-
-    def area(self, side: int, r: Array, z2: Array) -> Array:
-        """Area of a cell."""
-        return _row(side, r, z2, *self._areas)
+    root_p, root_q = math.sqrt(left / (left + right)), math.sqrt(right / (left + right))
+    x, e = _turned(on_left[0], on_right[0], root_p, root_q)
+    if not areas:
+        return (x, 0.0), (e, 0.0)
+    cube_p, cube_q = root_p**3, root_q**3
+    rest = math.hypot(cube_p, cube_q)  # sqrt(1 - 3 p q)
+    r, z2 = _turned(on_left[1], on_right[1], cube_p / rest, cube_q / rest)
+    y, z1 = _turned(e, r, math.sqrt(3.0) * root_p * root_q, rest)
+    return (x, y), (z1, z2)
 
 
-def _row(side: int, u: Array, v: Array, c: float, s: float) -> Array:
-    """A row of ``(c u + s v, s u - c v)``: an orthogonal map if ``c^2 + s^2 = 1``.
-
-    Each product and sum is rounded by itself, so no number depends on its place in an array.
-    """
-    if side == LEFT:
-        out = u * c
-        out += v * s
-    else:
-        out = u * s
-        out -= v * c
-    return out
+def _turned(u: float, v: float, c: float, s: float) -> tuple[float, float]:
+    """``(c u + s v, s u - c v)``: its own inverse and transpose if ``c^2 + s^2 = 1``."""
+    return c * u + s * v, s * u - c * v

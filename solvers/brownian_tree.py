@@ -18,22 +18,21 @@ from __future__ import annotations
 import math
 from bisect import bisect_left
 from collections.abc import Sequence
-from dataclasses import dataclass
 from functools import reduce
-from typing import NamedTuple
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
-from .brownian_bridge import LEFT, RIGHT, Array, Division
+from .brownian_query import Query
 from .errors import InvalidGridError, InvalidPlanError
-from .noise import CellNoise, GridPath, HostPiece, Piece, joined, normalised
+from .noise import CellNoise, GridPath, Piece, joined, normalised
 from .normals import normal_field
 from .plan import Noise, clock_measure
 from .upload import upload
 
-BLOCK = 16384
+BLOCK = 32768
 """Numbers carried down the tree at once: what fits the processor's nearer caches."""
 
 ROUNDING = 1e-12
@@ -133,17 +132,26 @@ class TreePath:
             parts.append(self._inside(cell, last, self._places[last], t, like))
         return reduce(joined, parts)
 
+    def query(self, cell: Noise, k: int, s: float, t: float) -> Query:
+        """What [s, t] asks of the path between edges k and k + 1; clock and kind of a cell."""
+        ends = self._places[k], self._places[k + 1], s, t
+        how = cell.clock, self._sign, cell.kind, self.tolerance, self._fuzz, self.areas
+        return Query(*ends, *how)
+
     def _inside(self, cell: Noise, k: int, s: float, t: float, like: Tensor) -> Piece:
         """The path over a part of the cell between edges k and k + 1, some samples at a time."""
         ids, count = self._noise.ids(like), math.prod(like.shape[1:])
-        tall, measure = max(1, BLOCK // max(1, count)), 0.0
-        found = np.empty((2 if cell.kind == "H" else 1, len(ids), count))
+        terms, measure = self.query(cell, k, s, t).terms()
+        tall = max(1, BLOCK // max(1, count))
+        found = np.zeros((1 if cell.kind == "W" else 2, len(ids), count))
         for i in range(0, len(ids), tall):
-            walk = _Walk(self, cell, ids[i : i + tall], count, s, t)
-            parts = walk.within(walk.root(self._places[k], self._places[k + 1]))
-            found[0, i : i + tall], measure = parts[0], parts[2]
-            if parts[1] is not None:
-                found[1, i : i + tall] = parts[1]
+            part = ids[i : i + tall]
+            for noise, weights in terms:
+                width = len(weights[0])
+                field = normal_field(self._noise.key(noise), part, width * count)
+                _add(found[:, i : i + tall], field.reshape(-1, width, count), weights)
+        found[0] *= math.sqrt(measure)
+        found[1:] *= math.sqrt(measure / 12)
         host = torch.from_numpy(found).reshape(-1, *like.shape)
         w, *h = upload(host, like.device, torch.float64)
         return w, h[0] if h else None, measure
@@ -194,85 +202,14 @@ class TreePath:
         return self._places[i] if near else place
 
 
-class _Stretch(NamedTuple):
-    """A piece of the tree: its ends, its measure, its increment and area as standard normals."""
+def _add(
+    sums: NDArray[np.float64], fields: NDArray[np.float32], weights: list[tuple[float, ...]]
+) -> None:
+    """Add weighted fields to each sum.
 
-    a: float
-    b: float
-    measure: float
-    x: Array
-    y: Array | None
-
-
-@dataclass(frozen=True)
-class _Walk:
-    """One query, for some of the samples: from a cell of the edges down to the ends asked."""
-
-    path: TreePath
-    cell: Noise
-    ids: Sequence[int]
-    count: int
-    s: float
-    t: float
-
-    def root(self, a: float, b: float) -> _Stretch:
-        """A whole cell of the edges, as the grid path has it."""
-        x = self._normals(a, b, "W", self.count)
-        y = self._normals(a, b, "H", self.count) if self.path.areas else None
-        return _Stretch(a, b, self._measure(a, b), x, y)
-
-    def within(self, whole: _Stretch) -> HostPiece:
-        """What of the query lies in a stretch."""
-        a, b, measure, x, y = whole
-        fuzz = self.path._fuzz
-        if self.s <= a + fuzz and b - fuzz <= self.t:
-            area = None if self.cell.kind == "W" or y is None else y * math.sqrt(measure / 12)
-            return x * math.sqrt(measure), area, measure
-        middle, kind = 0.5 * (a + b), "B"
-        if b - a <= self.path.tolerance:
-            middle = self.s if self.s > a + fuzz else self.t
-            kind = f"B{self.path._sign * middle!r}"
-        sides = []
-        if self.s < middle - fuzz:
-            sides.append(LEFT)
-        if self.t > middle + fuzz:
-            sides.append(RIGHT)
-        parts = [self.within(half) for half in self._halves(whole, middle, kind, sides)]
-        return reduce(joined, parts)
-
-    def _halves(
-        self, whole: _Stretch, middle: float, kind: str, sides: Sequence[int]
-    ) -> list[_Stretch]:
-        """Those asked of the two parts of a stretch, by the exact conditional law."""
-        a, b, _, x, y = whole
-        ends = ((a, middle), (middle, b))
-        measures = [self._measure(*end) for end in ends]
-        division = Division(*measures)
-        if y is None:
-            e, r, z2 = self._normals(a, b, kind, self.count), None, None
-        else:
-            z = self._normals(a, b, kind, 2 * self.count)
-            e, r = division.dividing(y, z[:, : self.count])
-            z2 = z[:, self.count :]
-        halves = []
-        for side in sides:
-            area = None if r is None or z2 is None else division.area(side, r, z2)
-            increment = division.increment(side, x, e)
-            halves.append(_Stretch(*ends[side], measures[side], increment, area))
-        return halves
-
-    def _normals(self, a: float, b: float, kind: str, count: int) -> Array:
-        sign = self.path._sign
-        key = self.path._noise.key(Noise(self.cell.clock, sign * a, sign * b, kind))
-        return normal_field(key, self.ids, count).astype(np.float64)
-
-    def _measure(self, a: float, b: float) -> float:
-        sign = self.path._sign
-        measure = clock_measure(self.cell.clock, sign * a, sign * b)
-        if not 0.0 < measure < math.inf:
-            msg = (
-                f"the clock {self.cell.clock!r} gives [{sign * a}, {sign * b}] the measure "
-                f"{measure}, which a path cannot divide"
-            )
-            raise InvalidGridError(msg)
-        return measure
+    Each product and sum is rounded by itself, so no number depends on its place in the batch.
+    """
+    for j in range(fields.shape[1]):
+        field = fields[:, j].astype(np.float64)
+        for total, row in zip(sums, weights, strict=True):
+            total += field * row[j]

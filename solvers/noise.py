@@ -15,11 +15,9 @@ import math
 import struct
 from collections.abc import Sequence
 from itertools import pairwise
-from typing import Protocol, TypeVar
+from typing import Protocol
 
-import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 
 from .errors import InvalidGridError, ShapeError
@@ -79,14 +77,9 @@ class CellNoise:
 Piece = tuple[Tensor, Tensor | None, float]
 """Increment, space-time area (None where nobody asks for it) and measure of a stretch of path."""
 
-HostPiece = tuple[NDArray[np.float64], NDArray[np.float64] | None, float]
-"""The same, in NumPy."""
 
-AnyPiece = TypeVar("AnyPiece", Piece, HostPiece)
-
-
-def joined(first: AnyPiece, second: AnyPiece) -> AnyPiece:
-    """Two neighbouring stretches as one.
+def joined(first: Piece, second: Piece) -> Piece:
+    """Two neighbouring stretches as one; their tensors are used up.
 
     The increment is ``w1 + w2``. The area between the path and its chord, over the measure
     ``m = m1 + m2``, is ``h = (m1 h1 + m2 h2 + (m2 w1 - m1 w2) / 2) / m`` (Foster, Lyons &
@@ -95,8 +88,10 @@ def joined(first: AnyPiece, second: AnyPiece) -> AnyPiece:
     (w1, h1, m1), (w2, h2, m2) = first, second
     m, area = m1 + m2, None
     if h1 is not None and h2 is not None:
-        area = (m1 * h1 + m2 * h2 + 0.5 * (m2 * w1 - m1 * w2)) / m
-    return w1 + w2, area, m
+        area = h1.mul_(m1 / m).add_(h2.mul_(m2 / m))
+        area.add_(torch.mul(w1, m2 / (2 * m), out=h2))
+        area.sub_(torch.mul(w2, m1 / (2 * m), out=h2))
+    return w1.add_(w2), area, m
 
 
 def normalised(piece: Piece, like: Tensor) -> Tensor:

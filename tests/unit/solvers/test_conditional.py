@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from typing import cast
 
 import pytest
 import torch
@@ -16,10 +17,12 @@ from fokker.solvers.registry import get
 from fokker.solvers.run import run
 from fokker.toy_models import exact_model, problem, reference_flow
 from fokker.toy_models.guided import Guided, restricted
+from fokker.toy_models.mixture import GaussianMixture
 
 P = problem("mixture")
 CONDITION = (0, 3)
-LAW = restricted(P.law, CONDITION)
+WHOLE = cast(GaussianMixture, P.law)
+LAW = restricted(WHOLE, CONDITION)
 
 
 def models(prediction: str):
@@ -28,14 +31,14 @@ def models(prediction: str):
 
 def test_a_restricted_mixture_is_the_law_given_its_components():
     """Bayes: p(x | component in the set) P(set) = sum of the components' densities."""
-    rest = restricted(P.law, [1, 2, 4])
+    rest = restricted(WHOLE, [1, 2, 4])
     x = P.starts(8)
-    share = P.law.weights[list(CONDITION)].sum()
+    share = WHOLE.weights[list(CONDITION)].sum()
     for alpha, sigma in ((1.0, 0.0), (0.6, 0.8)):
         whole = LAW.log_density(x, alpha, sigma).exp() * share
         whole = whole + rest.log_density(x, alpha, sigma).exp() * (1 - share)
         torch.testing.assert_close(whole, P.law.log_density(x, alpha, sigma).exp())
-    posterior = P.law.responsibilities(x, 0.6, 0.8)[:, list(CONDITION)]
+    posterior = WHOLE.responsibilities(x, 0.6, 0.8)[:, list(CONDITION)]
     torch.testing.assert_close(
         LAW.responsibilities(x, 0.6, 0.8), posterior / posterior.sum(1, keepdim=True)
     )
@@ -99,7 +102,7 @@ def test_a_weight_that_overflows_is_one_sentence():
         guided(with_, without, P.process, weight=2.0, interval=(1.0, 1.0))
     for bad in ([], [0, 0], [5]):
         with pytest.raises(InvalidLawError, match=r"distinct components out of 0 .. 4"):
-            restricted(P.law, bad)
+            restricted(WHOLE, bad)
     with pytest.raises(ShapeError, match="dimensions 2 and 3"):
         Guided(LAW, problem("product").law, 1.0)
 

@@ -75,7 +75,7 @@ def test_the_registered_ddim_is_the_transform_of_ddim():
 
 def test_half_turns_ddim_into_adams_bashforth_on_equal_steps_in_rho():
     process = EDM()
-    grid = grid_from_times(process, np.linspace(2.0, 1.0, 7))
+    grid = grid_from_times(process, np.linspace(2.0, 1.0, 7).tolist())
     plan = ddim_dualfast(process, grid, mixing=0.5)
     assert distance(plan, get("deis_rhoab2")(process, grid)) < 1e-12
 
@@ -124,7 +124,9 @@ def test_a_constant_mixing_with_the_first_evaluation_does_not_converge():
 def test_the_mixing_fitted_to_a_model_repairs_ddim():
     x, grid, model = P.starts(32), GRIDS.grid(12), P.model("noise")
     truth = P.endpoint(x)
-    options = get("ddim_dualfast").fit(model, P.process, grid, P.starts(32, seed=9))
+    fit = get("ddim_dualfast").fit
+    assert fit is not None
+    options = fit(model, P.process, grid, P.starts(32, seed=9))
     assert len(options["mixing"]) == 12
     assert options["mixing"][0] == 0.0
 
