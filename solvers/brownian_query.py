@@ -65,12 +65,11 @@ class Query:
     areas: bool
 
     def terms(self) -> tuple[list[Term], float]:
-        """Weights of standard normals in the normalised query, and the query's measure.
+        """Weights of standard normals in the query, not normalised, and the query's measure.
 
-        The squares of the weights add up to one: of the increment and of the area, which are
-        orthogonal.
+        The smaller pieces come first: added up in this order they round least.
         """
-        root = self._cut(self.a, self.b)
+        root = self._cut(self.a, self.b, self._measure(self.a, self.b))
         if root is None:
             return [], 0.0
         terms: list[Term] = []
@@ -78,22 +77,23 @@ class Query:
         terms.append(Term(self._cell(self.a, self.b, "W"), [(x,) for x, _ in weights]))
         if self.areas:
             terms.append(Term(self._cell(self.a, self.b, "H"), [(y,) for _, y in weights]))
-        return terms[::-1], root.asked
+        return terms, root.asked
 
-    def _cut(self, a: float, b: float) -> _Piece | None:
+    def _cut(self, a: float, b: float, measure: float) -> _Piece | None:
         """The pieces that make up the query, from [a, b] down."""
         if not (a < self.t - self.fuzz and self.s + self.fuzz < b):
             return None
         if self.s <= a + self.fuzz and b - self.fuzz <= self.t:
-            return _Piece(a, b, self._measure(a, b))
+            return _Piece(a, b, measure)
         middle, kind = 0.5 * (a + b), "B"
         if b - a <= self.tolerance:
             middle = self.s if self.s > a + self.fuzz else self.t
             kind = f"B{self.sign * middle!r}"
-        measures = self._measure(a, middle), self._measure(middle, b)
-        left, right = self._cut(a, middle), self._cut(middle, b)
+        ends = self._measure(a, middle), self._measure(middle, b)
+        m1, m2 = (measure * (m / sum(ends)) for m in ends)  # else the parts miss the whole by ulps
+        left, right = self._cut(a, middle, m1), self._cut(middle, b, m2)
         asked = sum(part.asked for part in (left, right) if part is not None)
-        return _Piece(a, b, asked, kind, measures, left, right)
+        return _Piece(a, b, asked, kind, (m1, m2), left, right)
 
     def _weigh(
         self, piece: _Piece | None, before: float, whole: float, terms: list[Term]
@@ -106,10 +106,10 @@ class Query:
         if piece is None:
             return [(0.0, 0.0)] * count
         if not piece.kind:
-            part = piece.asked / whole
+            root = math.sqrt(piece.asked)
             after = whole - before - piece.asked
-            area = math.sqrt(3 * part) * (after - before) / whole, part**1.5
-            return [(math.sqrt(part), 0.0), area][:count]
+            area = (0.5 * root * (after - before), root * piece.asked / math.sqrt(12))
+            return [(root, 0.0), (area[0] / whole, area[1] / whole)][:count]
         between = before + (piece.left.asked if piece.left else 0.0)
         on_left = self._weigh(piece.left, before, whole, terms)
         on_right = self._weigh(piece.right, between, whole, terms)

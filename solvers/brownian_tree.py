@@ -52,8 +52,8 @@ class TreePath:
     seed, sample_ids
         As for :class:`~.noise.CellNoise`.
     tolerance : float
-        The shortest cell that may be asked, in units of the coordinate. On any grid whose cells
-        are not shorter, the law is exact. Two such grids have one path but for this: of two points
+        The shortest cell that may be asked (but for cells from edge to edge), in units of the
+        coordinate. On any grid whose cells are not shorter, the law is exact. Two such grids have one path but for this: of two points
         in one piece (no longer than the tolerance), each has a bridge of its own to the ends of
         the piece.
     areas : bool
@@ -150,8 +150,6 @@ class TreePath:
                 width = len(weights[0])
                 field = normal_field(self._noise.key(noise), part, width * count)
                 _add(found[:, i : i + tall], field.reshape(-1, width, count), weights)
-        found[0] *= math.sqrt(measure)
-        found[1:] *= math.sqrt(measure / 12)
         host = torch.from_numpy(found).reshape(-1, *like.shape)
         w, *h = upload(host, like.device, torch.float64)
         return w, h[0] if h else None, measure
@@ -175,7 +173,7 @@ class TreePath:
             msg = f"a cell of the path runs in its sampling order, got {what}"
         elif s < self._places[0] or t > self._places[-1]:
             msg = f"{what} is outside the path [{self.edges[0]}, {self.edges[-1]}]"
-        elif t - s < self.tolerance - self._fuzz:
+        elif t - s < self.tolerance - self._fuzz and not (self._is_edge(s) and self._is_edge(t)):
             msg = f"{what} is shorter than the tolerance {self.tolerance} of the path"
         elif any(not self._is_edge(p) and self._divides_infinity(p) for p in (s, t)):
             msg = f"{what} ends inside an infinite cell of the path with edges {self.edges}"

@@ -41,7 +41,7 @@ def edges(cells: int, begin: float = 0.0, end: float = 1.0) -> list[float]:
 
 PATHS = {
     rows: Remembered(GridPath(edges(COUNTS[-1]), seed=5, sample_ids=range(rows)))
-    for rows in (400, 2000)
+    for rows in (400, 2000, 8000)
 }
 
 

@@ -93,12 +93,15 @@ class SDE:
         Raises
         ------
         ShapeError
-            If it has another shape.
+            If it has another shape or dtype.
         """
         value = self.drift(t, x)
         shape = tuple(getattr(value, "shape", ()))
         if not isinstance(value, Tensor) or shape != tuple(x.shape):
             msg = f"the drift must have the shape of the state {tuple(x.shape)}, got {shape}"
+            raise ShapeError(msg)
+        if value.dtype != x.dtype:
+            msg = f"the drift must have the dtype of the state {x.dtype}, got {value.dtype}"
             raise ShapeError(msg)
         return value
 

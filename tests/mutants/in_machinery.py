@@ -1,4 +1,4 @@
-"""Mistakes around the samplers: plans, their runner, noise, exact laws and the judge itself."""
+"""Mistakes around the samplers: plans, their runner, exact laws and the judge itself."""
 
 from __future__ import annotations
 
@@ -76,26 +76,6 @@ RUNS = [
         "solvers/executor.py", "_owners(vector) <= _ALONE",
         "_owners(vector) > 0", "model's output aliases a buffer in use",
         (BATCHES,),
-    ),
-    Mutant(
-        "solvers/noise.py", 'key = f"{self.seed}|', 'key = f"{self.seed & 0xFFFFFFFF}|',
-        "seed truncated to 32 bits", (BATCHES,),
-    ),
-    Mutant(
-        "solvers/noise.py",
-        "ids = range(like.shape[0]) if self.sample_ids is None else self.sample_ids",
-        "ids = range(like.shape[0])",
-        "noise by position in the batch", (BATCHES,),
-    ),
-    Mutant(
-        "solvers/noise.py", "return w1 + w2, h1, m1 + m2",
-        "return (w1 + w2) / 2**0.5, h1, m1 + m2",
-        "normalised increments summed as if they were not", (BATCHES,),
-    ),
-    Mutant(
-        "solvers/normals.py", "bits = _mix(_mix(first[:, None] + counter) ^ second[:, None])",
-        "bits = _mix(_mix(first[:1, None] + counter) ^ second[:1, None]).repeat(len(sample), 0)",
-        "one noise for the whole batch", (BATCHES,),
     ),
 ]  # fmt: skip
 
