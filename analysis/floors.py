@@ -11,7 +11,7 @@ from __future__ import annotations
 import numpy as np
 import torch
 
-from ..solvers.grids import uniform_lam
+from ..solvers.grids import Grid, uniform_lam
 from ..solvers.model import conversion
 from ..solvers.noise import CellNoise
 from ..solvers.plan import Eval, Noise, interpret
@@ -21,12 +21,18 @@ from .paired import FlowProblem, rms, sample
 STEPS = 100
 
 
+def _grid(sampler: Sampler, problem: FlowProblem) -> Grid:
+    """A hundred steps, or the next number that the sampler takes."""
+    steps = STEPS + -STEPS % sampler.multiple
+    return uniform_lam(problem.process, problem.lam_start, problem.lam_end).grid(steps)
+
+
 def _extended(sampler: Sampler, problem: FlowProblem, x: np.ndarray) -> np.ndarray:
     """The plan on Gaussian data in extended precision."""
     law, long = problem.law, np.longdouble
     u, c2 = law.eigenvectors.numpy().astype(long), law.eigenvalues.numpy().astype(long)
     mean = law.mean.numpy().astype(long)
-    grid = uniform_lam(problem.process, problem.lam_start, problem.lam_end).grid(STEPS)
+    grid = _grid(sampler, problem)
     noise = CellNoise(0)
     like = torch.from_numpy(x)
 
@@ -48,7 +54,7 @@ def rounding_floors(sampler: Sampler, problem: FlowProblem) -> dict[str, float] 
     """``{"float64": ..., "float32": ...}``; None for samplers that are not plans."""
     if sampler.kind != "plan":
         return None
-    grid = uniform_lam(problem.process, problem.lam_start, problem.lam_end).grid(STEPS)
+    grid = _grid(sampler, problem)
     x = problem.starts()
     model = problem.model(sampler.prediction)
     double = sample(sampler, model, problem.process, grid, x, noise=0)

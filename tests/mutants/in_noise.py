@@ -86,8 +86,8 @@ PATHS = [
         "root * piece.asked / 12", "variance for standard deviation of an area", TREE,
     ),
     Mutant(
-        "solvers/brownian_query.py", "between = before + (piece.left.asked if piece.left else 0.0)",
-        "between = before", "the left half forgotten in what comes before the right", TREE,
+        "solvers/brownian_query.py", " + (piece.left.asked if piece.left else 0.0)", "",
+        "the left half forgotten in what comes before the right", TREE,
     ),
     Mutant(
         "solvers/brownian_query.py", "kind = f\"B{self.sign * middle!r}\"", "kind = \"B\"",
@@ -99,7 +99,7 @@ PATHS = [
     ),
     Mutant(
         "solvers/brownian_query.py", "(measure * (m / sum(ends)) for m in ends)",
-        "(measure * 0.5 for m in ends)", "halves of the coordinate for halves of the measure", TREE,
+        "(measure * 0.5 for m in ends)", "halves of the coordinate for those of the measure", TREE,
     ),
     Mutant(
         "solvers/brownian_tree.py", "total += field * row[j]", "total += field * row[0]",
