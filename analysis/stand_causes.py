@@ -6,13 +6,13 @@ the order that it then has; it *explains* the shortfall if the claim is met then
 On exact levels: the start (begun where the data prediction is flat, so that a start of lower order
 costs nothing) and the last steps (the error taken at three quarters of the steps). What neither
 restores, alone or together, is the formula's own. As shipped: clipping, the precision of tables
-and states, the model asked at rounded times, the last step to sigma 0, the levels of the table.
+and states, the model asked at rounded times, the last step to sigma 0, options, the levels.
 """
 
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -93,7 +93,14 @@ def _of_shipping(entry: Entry) -> list[Cause]:
             lambda t: replace(t, levels="smooth", exact=True, as_labelled=False),
         ),
     ]  # fmt: skip
+    if entry.formula:
+        words = ", ".join(f"{k}={v}" for k, v in entry.formula.items())
+        formula: Cause = (
+            "options", words, lambda t: replace(t, config={**t.config, **entry.formula})
+        )  # fmt: skip
+        causes.append(formula)
     off = dict(clip) if causes[0][0] == "clipping" else {}
+    off |= entry.formula
     causes.append((
         "all but the levels",
         "float64, exact times, nothing clipped, no step to sigma 0",
@@ -147,10 +154,31 @@ def causes_on_exact_levels(
 
 
 def causes_as_shipped(
-    entry: Entry, trial: Trial, counts: Sequence[int], law: str, claim: float
+    entry: Entry,
+    trial: Trial,
+    counts: Sequence[int],
+    law: str,
+    claim: float,
+    on_exact_levels: Mapping[str, Any] | None = None,
 ) -> list[dict[str, Any]]:
-    """Reruns of a sampler as shipped, one thing changed in each."""
-    return [_row(entry, c, trial, counts, law, claim) for c in _of_shipping(entry)]
+    """Reruns of a sampler as shipped, one thing changed in each.
+
+    If none explains the shortfall, the runs on exact levels do: what costs the order there costs
+    it here, too, and where nothing does, the spacing and reach of the shipped levels are what is
+    left.
+    """
+    rows = [_row(entry, c, trial, counts, law, claim) for c in _of_shipping(entry)]
+    if on_exact_levels is None or any(row["explains"] for row in rows):
+        return rows
+    own = explained_by(on_exact_levels["causes"])
+    name = f"as on exact levels: {', '.join(own)}" if own else "spacing and reach of the levels"
+    words = "smooth steps in lam from -1.5 to 1.5, float64, no step to sigma 0"
+    last: dict[str, Any] = {
+        "cause": name, "changed": "nothing: it falls short there, too" if own else words,
+        "steps": list(counts), "errors": [], "order": on_exact_levels["order"],
+        "explains": bool(own) or on_exact_levels["verdict"] == "met", "note": "",
+    }  # fmt: skip
+    return [*rows, last]
 
 
 def explained_by(rows: Sequence[dict[str, Any]]) -> list[str]:

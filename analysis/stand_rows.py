@@ -129,7 +129,9 @@ def _exact(entry: Entry, settings: StandSettings) -> dict[str, Any]:
     return {"rows": rows, "order": order, "verdict": verdict, "note": "", "causes": causes}
 
 
-def _shipped(entry: Entry, settings: StandSettings) -> dict[str, Any]:
+def _shipped(
+    entry: Entry, settings: StandSettings, on_exact_levels: dict[str, Any]
+) -> dict[str, Any]:
     claim, law, counts = float(entry.claim or 0.0), "product", settings.shipped
     trial = SHIPPED if entry.weak is None else Trial(levels="own", as_labelled=True)
     errors, note = _try(lambda: measured(entry, trial, counts, law))
@@ -138,7 +140,7 @@ def _shipped(entry: Entry, settings: StandSettings) -> dict[str, Any]:
     verdict = "not measured" if found is None else "met" if met else "not met"
     causes = []
     if verdict != "met":
-        causes = causes_as_shipped(entry, trial, counts[1:], law, claim)
+        causes = causes_as_shipped(entry, trial, counts[1:], law, claim, on_exact_levels)
     return {
         "law": law if entry.weak is None else "gaussian", "steps": list(counts),
         "errors": errors or [], "order": found, "verdict": verdict, "note": note,
@@ -219,7 +221,8 @@ def measure_entry(entry: Entry, settings: StandSettings) -> dict[str, Any]:
         return {**row, "kind": "none", "seconds": 0.0}
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        row["exact"], row["shipped"] = _exact(entry, settings), _shipped(entry, settings)
+        row["exact"] = _exact(entry, settings)
+        row["shipped"] = _shipped(entry, settings, row["exact"])
         row["edges"] = _edges(entry)
         row["options"] = _options(entry, settings)
     row["seconds"] = round(time.perf_counter() - begin, 2)

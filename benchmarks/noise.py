@@ -82,6 +82,14 @@ def paths() -> list[dict[str, Any]]:
                 lambda: TreePath([low, high], 0, tolerance=tolerance, areas=False),
                 "W",
             ),
+            "tree without areas that keeps, W": (
+                lambda: TreePath([low, high], 0, tolerance=tolerance, areas=False, keep=2 * DEPTH),
+                "W",
+            ),
+            "tree that keeps, H": (
+                lambda: TreePath([low, high], 0, tolerance=tolerance, keep=2 * DEPTH),
+                "H",
+            ),
             "tree, W": (lambda: TreePath([low, high], 0, tolerance=tolerance), "W"),
             "tree, H": (lambda: TreePath([low, high], 0, tolerance=tolerance), "H"),
         }
@@ -89,9 +97,10 @@ def paths() -> list[dict[str, Any]]:
             target = sweep(make, cells, kind)
             rows.append(row(f"{name}: {what}", SHAPE, target, len(cells), rounds=2))
         for kind in "WH":
-            target = foreign_sweep(cells, areas=kind == "H")
-            what = f"{name}: torchsde interval, {kind}"
-            rows.append(row(what, SHAPE, target, len(cells), rounds=2))
+            for tree in (False, True):
+                target = foreign_sweep(cells, areas=kind == "H", tree=tree)
+                what = f"{name}: torchsde {'virtual tree' if tree else 'interval'}, {kind}"
+                rows.append(row(what, SHAPE, target, len(cells), rounds=2))
     return rows
 
 
@@ -109,8 +118,13 @@ def sweep(
     return target
 
 
-def foreign_sweep(cells: Sequence[tuple[float, float]], *, areas: bool) -> Callable[[], object]:
-    """The same of torchsde's Brownian interval (for areas it gives increment and area)."""
+def foreign_sweep(
+    cells: Sequence[tuple[float, float]], *, areas: bool, tree: bool
+) -> Callable[[], object]:
+    """The same of torchsde's Brownian interval (for areas it gives increment and area).
+
+    As a tree it is divided in halves, so that answers do not depend on the order of the questions.
+    """
     import torchsde
 
     def target() -> None:
@@ -120,6 +134,8 @@ def foreign_sweep(cells: Sequence[tuple[float, float]], *, areas: bool) -> Calla
             size=(SHAPE[0], SHAPE[1] * SHAPE[2] * SHAPE[3]),
             dtype=torch.float32,
             entropy=0,
+            halfway_tree=tree,
+            tol=2.0**-DEPTH if tree else 0.0,
             levy_area_approximation="space-time" if areas else "none",
         )
         for a, b in cells:

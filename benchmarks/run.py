@@ -5,13 +5,14 @@ from __future__ import annotations
 import executor
 import foreign
 import noise
+import sde
 import torch
 
 
 def main() -> None:
     """All benches, one after another, on one thread."""
     torch.set_num_threads(1)
-    for bench in (executor, noise, foreign):
+    for bench in (executor, noise, foreign, sde):
         print(f"-- {bench.__name__}: {(bench.__doc__ or '').splitlines()[0]}")
         bench.main()
         print()

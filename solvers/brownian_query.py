@@ -29,8 +29,7 @@ class _Piece(NamedTuple):
     a: float
     b: float
     asked: float  # measure of what of the query lies in it
-    kind: str = ""
-    measures: tuple[float, float] = (0.0, 0.0)
+    measures: tuple[float, float] | None = None  # of its two parts, if it is divided
     left: _Piece | None = None
     right: _Piece | None = None
 
@@ -85,15 +84,14 @@ class Query:
             return None
         if self.s <= a + self.fuzz and b - self.fuzz <= self.t:
             return _Piece(a, b, measure)
-        middle, kind = 0.5 * (a + b), "B"
-        if b - a <= self.tolerance:
+        middle = 0.5 * (a + b)
+        if b - a <= self.tolerance:  # the same normals wherever: the path is continuous
             middle = self.s if self.s > a + self.fuzz else self.t
-            kind = f"B{self.sign * middle!r}"
         ends = self._measure(a, middle), self._measure(middle, b)
         m1, m2 = (measure * (m / sum(ends)) for m in ends)  # else the parts miss the whole by ulps
         left, right = self._cut(a, middle, m1), self._cut(middle, b, m2)
         asked = sum(part.asked for part in (left, right) if part is not None)
-        return _Piece(a, b, asked, kind, (m1, m2), left, right)
+        return _Piece(a, b, asked, (m1, m2), left, right)
 
     def _weigh(
         self, piece: _Piece | None, before: float, whole: float, terms: list[Term]
@@ -105,7 +103,7 @@ class Query:
         count = 1 if self.kind == "W" else 2
         if piece is None:
             return [(0.0, 0.0)] * count
-        if not piece.kind:
+        if piece.measures is None:
             root = math.sqrt(piece.asked)
             after = whole - before - piece.asked
             area = (0.5 * root * (after - before), root * piece.asked / math.sqrt(12))
@@ -118,7 +116,7 @@ class Query:
             for u, v in zip(on_left, on_right, strict=True)
         ]
         fresh = [z if self.areas else z[:1] for _, z in found]
-        terms.append(Term(self._cell(piece.a, piece.b, piece.kind), fresh))
+        terms.append(Term(self._cell(piece.a, piece.b, "bridge"), fresh))
         return [on_whole for on_whole, _ in found]
 
     def _cell(self, a: float, b: float, kind: str) -> Noise:

@@ -3,8 +3,8 @@
 The path is that of :class:`~.noise.GridPath` at its edges. A cell between two edges is divided in
 the middle, and again, until a piece is no longer than the tolerance; a piece in which an end of
 the query lies is divided there. Each division draws from the exact conditional law of the two
-halves given the whole (``brownian_bridge``), keyed by (seed, sample, clock, piece). Nothing is
-stored: a query costs one division for each level at each of its ends, and all answers agree.
+halves given the whole (``brownian_bridge``), keyed by (seed, sample, clock, piece). Nothing need
+be stored: a query costs one division for each level at each of its ends, and all answers agree.
 
 The idea is the virtual Brownian tree (Kidger 2022, arXiv:2202.02435), with areas as in Jelincic et
 al. 2024 (arXiv:2405.06464). Here a query is a sum of increments, never a difference of two values
@@ -53,12 +53,16 @@ class TreePath:
         As for :class:`~.noise.CellNoise`.
     tolerance : float
         The shortest cell that may be asked (but for cells from edge to edge), in units of the
-        coordinate. On any grid whose cells are not shorter, the law is exact. Two such grids have one path but for this: of two points
-        in one piece (no longer than the tolerance), each has a bridge of its own to the ends of
-        the piece.
+        coordinate. On any grid whose cells are not shorter, the law is exact. Two such grids have
+        one path but for this: a piece (no longer than the tolerance) is divided at any of its
+        points by the same normals, so that the path is continuous there, but smooth.
     areas : bool
         Whether areas (kind ``H``) may be asked. A path without them is another one (its law is
         that of a Brownian path, too), and a division costs half.
+    keep : int
+        Divisions whose normals (one field of float32 each, two with areas) are kept for the next
+        queries, the last ones asked; 0 keeps nothing. It changes the cost, never a number: with
+        twice the levels of the tree, cells asked in order cost a few divisions each.
 
     Raises
     ------
@@ -82,11 +86,14 @@ class TreePath:
         *,
         tolerance: float,
         areas: bool = True,
+        keep: int = 0,
     ) -> None:
         self._grid = GridPath(edges, seed, sample_ids)
         self._noise = CellNoise(seed, sample_ids)
         self.sample_ids = self._noise.sample_ids
         self.edges, self.tolerance, self.areas = self._grid.edges, float(tolerance), bool(areas)
+        self.keep = int(keep)
+        self._kept: dict[tuple[Noise, tuple[int, int, int]], dict[int, NDArray[np.float32]]] = {}
         self._sign = 1.0 if self.edges[0] < self.edges[-1] else -1.0
         self._places = [self._sign * e for e in self.edges]  # increasing
         finite = [p for p in self._places if math.isfinite(p)]
@@ -104,11 +111,14 @@ class TreePath:
     def draw(self, cell: Noise, like: Tensor) -> Tensor:
         """Standard normal field of the cell: its increment (W) or area (H), normalised."""
         s, t = self._ends(cell)
-        first, last = self._edge(s), self._edge(t)
-        if self._is_edge(s) and self._is_edge(t) and last - first == 1:
-            a, b = self.edges[first], self.edges[last]
+        k = self._edge(t) - 1
+        if (s, t) == (self._places[k], self._places[k + 1]):
+            a, b = self.edges[k], self.edges[k + 1]
             return self._noise.draw(Noise(cell.clock, a, b, cell.kind), like)
-        return normalised(self._piece(cell, s, t, like), like)
+        if s < self._places[k]:
+            return normalised(self._piece(cell, s, t, like), like)
+        (value,), measure = self._sums(cell, k, s, t, like, alone=True)
+        return value.div_(math.sqrt(measure if cell.kind == "W" else measure / 12)).to(like.dtype)
 
     def increment(self, cell: Noise, like: Tensor) -> tuple[Tensor, Tensor, float]:
         """Increment and space-time area of the path over the cell, float64, and the measure.
@@ -139,20 +149,44 @@ class TreePath:
         return Query(*ends, *how)
 
     def _inside(self, cell: Noise, k: int, s: float, t: float, like: Tensor) -> Piece:
-        """The path over a part of the cell between edges k and k + 1, some samples at a time."""
+        """The path over a part of the cell between edges k and k + 1."""
+        (w, *h), measure = self._sums(cell, k, s, t, like)
+        return w, h[0] if h else None, measure
+
+    def _sums(
+        self, cell: Noise, k: int, s: float, t: float, like: Tensor, *, alone: bool = False
+    ) -> tuple[Tensor, float]:
+        """Increment and, if it is asked, area; alone: without the increment. And the measure."""
         ids, count = self._noise.ids(like), math.prod(like.shape[1:])
         terms, measure = self.query(cell, k, s, t).terms()
-        tall = max(1, BLOCK // max(1, count))
-        found = np.zeros((1 if cell.kind == "W" else 2, len(ids), count))
+        wanted = slice(-1 if alone else 0, None)
+        tall = max(1, BLOCK // max(1, count))  # some samples at a time
+        found = np.zeros((len(terms[0].weights[wanted]), len(ids), count))
         for i in range(0, len(ids), tall):
             part = ids[i : i + tall]
             for noise, weights in terms:
-                width = len(weights[0])
-                field = normal_field(self._noise.key(noise), part, width * count)
-                _add(found[:, i : i + tall], field.reshape(-1, width, count), weights)
+                field = self._fields(noise, part, i, (len(weights[0]), len(ids), count))
+                _add(found[:, i : i + tall], field, weights[wanted])
         host = torch.from_numpy(found).reshape(-1, *like.shape)
-        w, *h = upload(host, like.device, torch.float64)
-        return w, h[0] if h else None, measure
+        return upload(host, like.device, torch.float64), measure
+
+    def _fields(
+        self, noise: Noise, ids: Sequence[int], begin: int, shape: tuple[int, int, int]
+    ) -> NDArray[np.float32]:
+        """Normal fields of one key for a block of the batch, kept from before or new."""
+        width, _, count = shape
+        name = noise, shape
+        blocks = self._kept.pop(name, {})
+        field = blocks.get(begin)
+        if field is None:
+            field = normal_field(self._noise.key(noise), ids, width * count)
+            field = field.reshape(-1, width, count)
+        if self.keep:
+            blocks[begin] = field
+            self._kept[name] = blocks  # the newest is the last
+            if len(self._kept) > self.keep:
+                del self._kept[next(iter(self._kept))]
+        return field
 
     def _ends(self, cell: Noise) -> tuple[float, float]:
         """Where the cell begins and ends, in increasing places, at an edge if it is there."""
@@ -207,7 +241,11 @@ def _add(
 
     Each product and sum is rounded by itself, so no number depends on its place in the batch.
     """
+    first, *others = zip(sums, weights, strict=True)
     for j in range(fields.shape[1]):
         field = fields[:, j].astype(np.float64)
-        for total, row in zip(sums, weights, strict=True):
+        for total, row in others:
             total += field * row[j]
+        total, row = first
+        field *= row[j]
+        total += field

@@ -43,7 +43,7 @@ def normal_field(key: bytes, ids: Sequence[int], count: int) -> NDArray[np.float
 
     No number depends on the other ids, nor on their order; ids are any integers, ``count`` is
     below 2^32. Within a key, different (id, place) have different bits, always: a cipher is a
-    bijection. Two keys have the same numbers only if 192 bits of a hash agree. The bits are the
+    bijection. Two keys have the same numbers only if 128 bits of a hash agree. The bits are the
     same on every machine; the numbers are those of its elementary functions in the last place.
     """
     out = np.empty((len(ids), count), dtype=np.float32)
@@ -141,19 +141,20 @@ class _Work:
 
 
 def _words(key: bytes) -> Words:
-    """A hash of the key, as three words of 64 bits."""
-    digest = hashlib.blake2b(key, digest_size=24).digest()
-    return tuple(np.array(word, np.uint64) for word in struct.unpack("<3Q", digest))
+    """A hash of the key, as two words of 64 bits."""
+    digest = hashlib.blake2b(key, digest_size=16).digest()
+    return tuple(np.array(word, np.uint64) for word in struct.unpack("<2Q", digest))
 
 
 def _encrypt(z: NDArray[np.uint64], words: Words, aside: NDArray[np.uint64]) -> None:
-    """Three keyed rounds of SplitMix64's mixing (Steele, Lea & Flood 2014), in place: a bijection.
+    """SplitMix64's mixing (Steele, Lea & Flood 2014) after a keyed round of it: a bijection.
 
-    SplitMix64 itself is the last two rounds without a key, on the counter. ``aside`` is
-    overwritten.
+    Each bit of the counter and of both words changes half of the bits that come out. In place;
+    ``aside`` is overwritten.
     """
-    for word, (shift, factor) in zip(words, _ROUNDS, strict=True):
-        np.bitwise_xor(z, word, out=z)
+    for k, (shift, factor) in enumerate(_ROUNDS):
+        if k < len(words):
+            np.bitwise_xor(z, words[k], out=z)
         np.right_shift(z, shift, out=aside)
         np.bitwise_xor(z, aside, out=z)
         np.multiply(z, factor, out=z)

@@ -198,10 +198,11 @@ class SDE:
 
 
 def _broadcasts(value: Tensor, shape: tuple[int, ...]) -> bool:
-    try:
-        return torch.broadcast_shapes(value.shape, shape) == shape
-    except RuntimeError:
-        return False
+    # by hand: torch.broadcast_shapes costs as much as a step of a small state
+    tail = shape[len(shape) - value.dim() :]
+    return value.dim() <= len(shape) and all(
+        n in (1, m) for n, m in zip(value.shape, tail, strict=True)
+    )
 
 
 def _negative(g: Tensor, t: float) -> NegativeDiffusionError:

@@ -16,6 +16,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable
 from dataclasses import dataclass
+from itertools import chain
 
 import torch
 from torch import Tensor
@@ -45,10 +46,25 @@ class Tableau:
     i111: Row
 
 
-def _add(out: Tensor, terms: Iterable[tuple[float, Tensor | None]]) -> Tensor:
+def _add(base: Tensor, terms: Iterable[tuple[float, Tensor | None]]) -> Tensor:
+    """``base + sum weight value`` in a fresh tensor, or ``base`` itself if nothing is added."""
+    out = base
     for weight, value in terms:
         if weight != 0.0 and value is not None:
-            out = torch.add(out, value, alpha=weight)
+            fresh = out is not base
+            out = out.add_(value, alpha=weight) if fresh else torch.add(out, value, alpha=weight)
+    return out
+
+
+def _sum(like: Tensor, terms: Iterable[tuple[float, Tensor | None]]) -> Tensor:
+    """``sum weight value``, of the shape of ``like``."""
+    used = [(w, v) for w, v in terms if w != 0.0 and v is not None]
+    if not used:
+        return torch.zeros_like(like)
+    (weight, value), *rest = used
+    out = value.expand(like.shape) * weight
+    for w, v in rest:
+        out = out.add_(v, alpha=w)
     return out
 
 
@@ -73,21 +89,23 @@ def _uses(table: Tableau, i: int) -> tuple[bool, bool]:
 def tableau_step(table: Tableau, sde: SDE, cell: Cell, x: Tensor) -> Tensor:
     """One step of the scheme for noise that acts on each coordinate by itself."""
     h, root = cell.h, math.sqrt(cell.h)
-    tilt = 0.5 * cell.w + cell.area if any(map(any, table.b0)) or any(table.i10) else None
+    tilt = _tilt(cell) if any(map(any, table.b0)) or any(table.i10) else None
     fs: list[Tensor | None] = []
     gs: list[Tensor | None] = []
     for i in range(len(table.c0)):
         use_f, use_g = _uses(table, i)
         if use_f:
             at = _add(x, ((h * a, f) for a, f in _row(table.a0, i, fs)))
-            push = _add(torch.zeros_like(x), _row(table.b0, i, gs))
-            point = at if tilt is None or not any(table.b0[i]) else torch.addcmul(at, push, tilt)
+            point = at
+            if tilt is not None and any(table.b0[i]):
+                point = torch.addcmul(at, _sum(x, _row(table.b0, i, gs)), tilt)
             fs.append(sde.f(cell.t + table.c0[i] * h, point))
         else:
             fs.append(None)
         if use_g:
-            at = _add(x, ((h * a, f) for a, f in _row(table.a1, i, fs)))
-            point = _add(at, ((root * b, g) for b, g in _row(table.b1, i, gs)))
+            drifts = ((h * a, f) for a, f in _row(table.a1, i, fs))
+            kicks = ((root * b, g) for b, g in _row(table.b1, i, gs))
+            point = _add(x, chain(drifts, kicks))
             gs.append(sde.g(cell.t + table.c1[i] * h, point))
         else:
             gs.append(None)
@@ -95,22 +113,26 @@ def tableau_step(table: Tableau, sde: SDE, cell: Cell, x: Tensor) -> Tensor:
     return _add_integrals(table, cell, tilt, out, gs)
 
 
+def _tilt(cell: Cell) -> Tensor:
+    """``I_10/h = W/2 + H``."""
+    return (cell.xi * (math.sqrt(cell.h) / 2)).add_(_zeta(cell), alpha=math.sqrt(cell.h / 12))
+
+
 def _add_integrals(
     table: Tableau, cell: Cell, tilt: Tensor | None, out: Tensor, gs: list[Tensor | None]
 ) -> Tensor:
     root, xi = math.sqrt(cell.h), cell.xi
-    square = xi.square()
+    square = xi.square().sub_(1.0)
+    cubic = (square - 2.0).mul_(xi) if any(table.i111) else None  # xi^3 - 3 xi
     integrals = (
-        (table.i1, root * xi),
-        (table.i11, 0.5 * root * (square - 1.0)),
-        (table.i10, tilt),
-        (table.i111, root / 6 * (square - 3.0) * xi),
+        (table.i1, root, xi),
+        (table.i11, root / 2, square),
+        (table.i10, 1.0, tilt),
+        (table.i111, root / 6, cubic),
     )
-    for weights, integral in integrals:
+    for weights, scale, integral in integrals:
         if integral is not None and any(weights):
-            used = [(b, g) for b, g in zip(weights, gs, strict=True) if b != 0.0]
-            total = _add(torch.zeros_like(out), used)
-            out = torch.addcmul(out, total, integral)
+            out.addcmul_(_sum(out, zip(weights, gs, strict=True)), integral, value=scale)
     return out
 
 
@@ -134,7 +156,7 @@ SRIW1 = Tableau(
     c1=(0.0, 1 / 4, 1.0, 1 / 4),
     a0=((), (3 / 4,), (), ()),
     b0=((), (3 / 2,), (), ()),
-    a1=((), (1 / 4,), (1.0,), (0.0, 0.0, 1 / 4)),
+    a1=((), (1 / 4,), (1.0,), (1 / 4,)),
     b1=((), (1 / 2,), (-1.0,), (-5.0, 3.0, 1 / 2)),
     drift=(1 / 3, 2 / 3, 0.0, 0.0),
     i1=(-1.0, 4 / 3, 2 / 3, 0.0),
@@ -142,7 +164,10 @@ SRIW1 = Tableau(
     i10=(2.0, -4 / 3, -2 / 3, 0.0),
     i111=(-2.0, 5 / 3, -2 / 3, 1.0),
 )
-"""Strong order 1.5; order 2 without noise."""
+"""Strong order 1.5; order 2 without noise.
+
+The paper's table has the last 1/4 of A1 at X_3, which is x: read from X_1 it saves a drift.
+"""
 
 
 def _srk1(sde: SDE, cell: Cell, state: State) -> State:
@@ -176,14 +201,16 @@ def _sra1(sde: SDE, cell: Cell, state: State) -> State:
     (x,) = state
     h, root, end = cell.h, math.sqrt(cell.h), cell.t + cell.h
     f, g, after = sde.f(cell.t, x), sde.g(cell.t, x), sde.g(end, x)
-    tilt = (cell.xi * (root / 2)).add_(_zeta(cell), alpha=math.sqrt(h / 12))  # I_10 / h
-    there = add_kick(sde, torch.add(x, f, alpha=0.75 * h), after, tilt, 1.5)
+    zeta, spread = _zeta(cell), math.sqrt(h / 12)  # I_10/h = root xi/2 + spread zeta
+    there = add_kick(sde, torch.add(x, f, alpha=0.75 * h), after, cell.xi, 0.75 * root)
+    there = add_kick(sde, there, after, zeta, 1.5 * spread)
     out = torch.add(x, f, alpha=h / 3).add_(sde.f(cell.t + 0.75 * h, there), alpha=2 * h / 3)
     constant = not (g.requires_grad or after.requires_grad) and bool(torch.equal(after, g))
     if constant:  # learned diffusions keep both ends: equal values may differ in their slopes
         return (add_kick(sde, out, g, cell.xi, root),)
     out = add_kick(sde, out, after, cell.xi, root)
-    return (add_kick(sde, out, g - after, tilt, 1.0),)
+    out = add_kick(sde, out, g - after, cell.xi, 0.5 * root)
+    return (add_kick(sde, out, g - after, zeta, spread),)
 
 
 def _zeta(cell: Cell) -> Tensor:

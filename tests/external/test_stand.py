@@ -138,6 +138,23 @@ def test_clipping_is_what_costs_ddim_its_order_as_shipped():
     assert not {"float32", "rounded times", "last step to sigma 0"} & set(found)
 
 
+@pytest.mark.parametrize(
+    ("causes", "verdict", "said"),
+    [
+        ([{"cause": "start", "explains": True}], "not met", "as on exact levels: start"),
+        ([], "met", "spacing and reach of the levels"),
+    ],
+)
+def test_what_no_single_change_explains_is_explained_by_the_runs_on_exact_levels(
+    causes, verdict, said
+):
+    exact = {"causes": causes, "verdict": verdict, "order": 3.0}
+    e = entry("DPMSolverSinglestep (solver_order=3)")
+    rows = causes_as_shipped(e, SHIPPED, (12, 24), "product", 3.0, exact)
+    assert explained_by(rows) == [said]
+    assert explained_by(rows[:-1]) == []
+
+
 def test_a_weak_order_is_exact_and_has_no_noise():
     e = entry("EulerAncestralDiscrete")
     first, again = (weak_error(e, Trial(), 12) for _ in range(2))

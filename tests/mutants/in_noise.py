@@ -38,6 +38,9 @@ NUMBERS = [
         "both numbers of a pair the same", NOISE,
     ),
     Mutant(
+        "solvers/normals.py", "if k < len(words):", "if k < 1:", "a key of 64 bits", NOISE,
+    ),
+    Mutant(
         "solvers/noise.py", "\"<dd\", cell.a + 0.0, cell.b + 0.0", "\"<dd\", cell.a, cell.b",
         "two zeros are two levels", NOISE,
     ),
@@ -90,24 +93,24 @@ PATHS = [
         "the left half forgotten in what comes before the right", TREE,
     ),
     Mutant(
-        "solvers/brownian_query.py", "kind = f\"B{self.sign * middle!r}\"", "kind = \"B\"",
-        "two points of a piece divided by one normal", TREE,
-    ),
-    Mutant(
-        "solvers/brownian_query.py", "if b - a <= self.tolerance:",
-        "if b - a <= 0.5 * self.tolerance:", "a level too deep", TREE,
+        "solvers/brownian_query.py", "if b - a <= self.tolerance:  #",
+        "if b - a <= 0.5 * self.tolerance:  #", "a level too deep", TREE,
     ),
     Mutant(
         "solvers/brownian_query.py", "(measure * (m / sum(ends)) for m in ends)",
         "(measure * 0.5 for m in ends)", "halves of the coordinate for those of the measure", TREE,
     ),
     Mutant(
-        "solvers/brownian_tree.py", "total += field * row[j]", "total += field * row[0]",
+        "solvers/brownian_tree.py", "field *= row[j]", "field *= row[0]",
         "both normals of a bridge with one weight", TREE,
     ),
     Mutant(
         "solvers/brownian_tree.py", "ids[i : i + tall]\n", "ids[:tall]\n",
         "the first block of samples again and again", TREE,
+    ),
+    Mutant(
+        "solvers/brownian_tree.py", "blocks[begin] = field", "blocks[0] = field",
+        "a kept block of samples given for another", TREE,
     ),
     Mutant(
         "solvers/brownian_tree.py", "elif t - s < self.tolerance - self._fuzz and",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import pytest
 import torch
@@ -59,17 +60,18 @@ def test_redrawing_the_noise_of_refused_steps_would_bias_it():
 
 
 def test_smaller_tolerances_give_smaller_errors_on_the_same_path():
-    x = torch.ones(500, 1, dtype=torch.float64)
+    x = torch.ones(200, 1, dtype=torch.float64)
     path = DyadicPath(0.0, 1.0, seed=2)
     w = path.whole(x).w
-    for method, calculus in ((milstein, "ito"), (heun, "stratonovich"), (srk15, "ito")):
+    for method in (milstein, heun, srk15):
+        calculus = "stratonovich" if method is heun else "ito"
         rate = 0.7 - (0.32 if calculus == "ito" else 0.0)
         exact = x * torch.exp(rate + 0.8 * w)
         errors = []
         for tol in (1e-1, 1e-2, 1e-3):
-            out = solve_adaptive(gbm(calculus), method, path, x, rtol=tol, atol=tol)
+            out = solve_adaptive(gbm(calculus), method, path, x, rtol=0, atol=tol, first=1)
             errors.append(float((out.x - exact).square().mean().sqrt()))
-        assert errors[0] > 1.2 * errors[1] > 2.4 * errors[2], (method.name, errors)
+        assert errors[0] > 1.6 * errors[1] > 2.5 * errors[2], (method.name, errors)
 
 
 def test_a_sample_does_not_depend_on_its_batch():
@@ -107,6 +109,7 @@ def test_increments_alone_are_refused_where_they_are_not_right_pathwise():
         solve_adaptive(gbm(), euler_maruyama, path, x)
     with pytest.raises(InvalidEquationError, match="carries a second state"):
         solve_adaptive(OU, reversible_heun, path, x)
+    bad: Any
     for bad in ({"rtol": -1.0}, {"rtol": 0.0, "atol": 0.0}, {"first": 5, "depth": 4}):
         with pytest.raises(AnalysisError, match="need rtol, atol >= 0"):
             solve_adaptive(OU, heun, path, x, **bad)

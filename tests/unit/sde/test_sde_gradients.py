@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import pytest
 import torch
@@ -21,7 +22,7 @@ from sde_problems import COUNTS, PATHS, edges, gbm
 X = torch.linspace(0.2, 1.7, 8, dtype=torch.float64).reshape(4, 2)
 
 
-def learned(kind: str, p: Tensor) -> SDE:
+def learned(kind: Any, p: Tensor) -> SDE:
     """Drift and diffusion that both read p and t."""
 
     def drift(t: float, x: Tensor) -> Tensor:

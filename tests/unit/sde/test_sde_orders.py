@@ -123,6 +123,17 @@ def test_the_area_enters_with_the_right_sign_and_size():
         assert out == pytest.approx(expected, rel=1e-3), method.name
 
 
+def test_a_diffusion_that_varies_is_integrated_over_the_step():
+    """``int t dW`` over [1, 1.5] is ``1.25 W``, and ``1.25 W - 0.5 H`` where the area is known."""
+    sde = SDE(lambda _, x: 0 * x, lambda t, _: t, noise="additive")
+    zero = torch.zeros(1, 1, dtype=torch.float64)
+    cell = Cell(1.0, 0.5, zero + 0.3, zero - 0.8)
+    for method in (heun, euler_heun, reversible_heun, sra1, shark, log_ode):
+        out = method.step(sde, cell, method.start(sde, 1.0, zero))[0]
+        expected = 1.25 * cell.w - (0.5 * cell.area if method.needs_area else 0.0)
+        torch.testing.assert_close(out, expected, rtol=1e-13, atol=1e-13)
+
+
 def test_milstein_is_the_same_with_and_without_derivatives_where_g_is_linear():
     for calculus in ("ito", "stratonovich"):
         runs = [

@@ -218,7 +218,8 @@ def test_general_noise_with_a_diagonal_matrix_is_diagonal_noise():
         return torch.diag_embed(diagonal().raw_g(t, x))
 
     sde = SDE(coupled, matrix, "general", noises=2)
-    for method, calculus in ((euler_maruyama, "ito"), (heun, "stratonovich")):
+    for method in (euler_maruyama, heun):
+        calculus = "ito" if method is euler_maruyama else "stratonovich"
         a = solve(sde.converted(calculus), method, edges(8), X, noise=4).x
         b = solve(diagonal().converted(calculus), method, edges(8), X, noise=4).x
         torch.testing.assert_close(a, b, rtol=1e-13, atol=1e-13)

@@ -244,6 +244,28 @@ def test_blocks_do_not_show(monkeypatch: pytest.MonkeyPatch):
     assert torch.equal(path("lam").draw(asked, like), whole)
 
 
+@pytest.mark.parametrize("keep", [1, 7, 60])
+def test_what_is_kept_changes_no_number(keep: int, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr("fokker.solvers.brownian_tree.BLOCK", 12)
+    cells = [*itertools.combinations(PLACES, 2)][::6]
+    plain, keeping = path("lam"), path("lam", keep=keep)
+    for like in (torch.empty(7, 3), torch.empty(4, 5), torch.empty(7, 3)):
+        for c, kind in itertools.product(cells, "WH"):
+            asked = cell("lam", *c, kind)
+            assert torch.equal(plain.draw(asked, like), keeping.draw(asked, like))
+    assert len(vars(keeping)["_kept"]) <= keep
+    assert not vars(plain)["_kept"]
+
+
+def test_points_of_one_piece_are_on_a_continuous_path():
+    tree, like = TreePath([0.0, 1.0], 0, tolerance=2.0**-4), torch.empty(200, 1)
+    value, near, far = (
+        tree.increment(Noise("lam", 0.0, t), like)[0] for t in (0.51, 0.51 + 1e-9, 0.53)
+    )
+    assert float((value - near).abs().amax()) < 1e-3
+    assert 0.05 < float((value - far).std()) < 0.2  # sqrt(0.02) = 0.14, if no piece were shared
+
+
 def test_a_dtype_is_a_cast_and_a_shape_a_view():
     asked = cell("t", 0.1, 0.61803)
     double = path("t").draw(asked, torch.empty(3, 2, 2, dtype=torch.float64))
