@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
+import logging
 import math
 import time
 import warnings
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -199,6 +202,18 @@ def command(entry: Entry, *, quick: bool = False) -> str:
     return f"fokker stand --library {entry.library} --sampler '{entry.label}'{tail}"
 
 
+@contextlib.contextmanager
+def _silent(library: str) -> Iterator[None]:
+    """Without what a library has to say about options that are tried on purpose."""
+    logger = logging.getLogger(library)
+    level = logger.level
+    logger.setLevel(logging.CRITICAL)
+    try:
+        yield
+    finally:
+        logger.setLevel(level)
+
+
 def measure_entry(entry: Entry, settings: StandSettings) -> dict[str, Any]:
     """The record of one sampler; what goes wrong is part of it.
 
@@ -219,7 +234,7 @@ def measure_entry(entry: Entry, settings: StandSettings) -> dict[str, Any]:
     }  # fmt: skip
     if entry.why:
         return {**row, "kind": "none", "seconds": 0.0}
-    with warnings.catch_warnings():
+    with warnings.catch_warnings(), _silent(entry.library):
         warnings.simplefilter("ignore")
         row["exact"] = _exact(entry, settings)
         row["shipped"] = _shipped(entry, settings, row["exact"])
