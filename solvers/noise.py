@@ -6,7 +6,7 @@ changes nothing but rounding.
 
 :class:`CellNoise` gives every cell its own independent noise. :class:`GridPath` is one Brownian
 path: the noise of a coarse cell is, by definition, the pairwise sum of its fine ones, so that one
-path serves every grid nested in the finest.
+path serves every grid nested in the finest. A path that serves any grid is in ``brownian_tree``.
 """
 
 from __future__ import annotations

@@ -5,7 +5,8 @@ A step sees one cell of the path: the increment W and, if it asks for it, the sp
 standard normals (xi = W/sqrt h, zeta = H/sqrt(h/12)), so that a step scales while it adds.
 
 Strong order p: ``(E |X_N - X(T)|^2)^(1/2) = O(h^p)`` on one path; weak order q: errors of
-expectations of smooth functions are O(h^q).  Orders are declared for the kinds of noise that the
+expectations of smooth functions are O(h^q); q is at least p, and where more is not known p is what
+is declared.  Orders are declared for the kinds of noise that the
 method accepts; a kind that is missing is refused.
 """
 

@@ -191,7 +191,7 @@ srk15 = Method(
     _sriw1,
     calculus="ito",
     strong={"diagonal": 1.5, "scalar": 1.5},
-    weak={"diagonal": 2.0, "scalar": 2.0},
+    weak={"diagonal": 1.5, "scalar": 1.5},
     source="Roessler 2010, Table 5.2",
     needs_area=True,
 )
@@ -225,7 +225,7 @@ sra1 = Method(
     _sra1,
     calculus="both",
     strong={"additive": 1.5},
-    weak={"additive": 2.0},
+    weak={"additive": 1.5},
     source="Roessler 2010, Table 6.1",
     needs_area=True,
 )
@@ -253,7 +253,7 @@ shark = Method(
     _shark,
     calculus="both",
     strong={"additive": 1.5},
-    weak={"additive": 2.0},
+    weak={"additive": 1.5},
     source="Foster, dos Reis & Strange 2024, arXiv:2210.17543, eq. (6.1)",
     needs_area=True,
 )

@@ -40,7 +40,9 @@ MUTANTS = [
     ),
     Mutant(TABLES, "(square - 2.0).mul_", "(square - 0.0).mul_", "wrong Hermite term", ORDERS),
     Mutant(TABLES, "xi.square().sub_(1.0)", "xi.square()", "no Ito term", ORDERS),
-    Mutant(TABLES, "b0=((), (3 / 2,), (), ())", "b0=((), (1 / 2,), (), ())", "coefficient", ORDERS),
+    Mutant(
+        TABLES, "b0=((), (3 / 2,), (), ())", "b0=((), (1 / 2,), (), ())", "coefficient", ORDERS,
+    ),
     Mutant(
         TABLES, "b1=((), (1 / 2,), (-1.0,), (-5.0, 3.0, 1 / 2))",
         "b1=((), (1 / 2,), (-1.0,), (-5.0, 3.0, -1 / 2))", "sign of a coefficient", ORDERS,
