@@ -70,7 +70,14 @@ def _house_rules() -> Iterator[None]:
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Deselect the tests marked ``gpu`` on a machine without a CUDA device."""
+    """Deselect the tests marked ``gpu`` on a machine without a CUDA device.
+
+    A name with an address in it differs from process to process, and no two could share tests.
+    """
+    named = [item.nodeid for item in items if " at 0x" in item.nodeid]
+    if named:
+        msg = f"give this test ids, its name holds an address: {named[0]}"
+        raise pytest.UsageError(msg)
     if torch.cuda.is_available():
         return
     gpu = [item for item in items if item.get_closest_marker("gpu")]

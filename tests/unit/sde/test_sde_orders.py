@@ -96,7 +96,9 @@ def test_on_geometric_brownian_motion_the_limit_is_the_exact_path(method: Method
     assert math.log(coarse / fine, 4) > least - 0.25, errors
 
 
-@pytest.mark.parametrize("method", [m for m in METHODS if "additive" in m.strong], ids=str)
+@pytest.mark.parametrize(
+    "method", [m for m in METHODS if "additive" in m.strong], ids=lambda m: m.name
+)
 def test_on_an_ornstein_uhlenbeck_process_the_limit_is_the_exact_mean_and_noise(method: Method):
     """``dX = -2 X dt + dW`` with one noise that is not 0: start and noise decay as they should."""
     sde = SDE(lambda _, x: -2 * x, lambda *_: 1.0, noise="additive")
