@@ -15,7 +15,7 @@ from nbformat import NotebookNode
 
 FOLDER = Path(__file__).resolve().parents[2] / "notebooks"
 NOTEBOOKS = sorted(FOLDER.glob("*.py"))
-SOURCES = {"fokker", "math", "matplotlib", "numpy", "torch", "__future__"}
+SOURCES = {"fokker", "math", "matplotlib", "numpy", "torch", "typing", "__future__"}
 KINDS = ("float64", "float32")
 LONGEST = 120  # seconds a cell; a whole notebook takes about ten
 

@@ -84,7 +84,7 @@ def test_the_tracking_error_of_a_moving_target_settles_where_the_formula_says():
     for n in (0, 3, cycles - 1):
         lag = float((drift * (n + 1) - out[n]).mean())
         assert abs(lag - expected[n]) < 6 * spread + 0.02 * expected[n]
-        assert abs(lag - drift) > 6 * spread  # not what one cycle moves by
+        assert abs(lag - drift) > 4 * spread  # not what one cycle moves by
     var = float(out[-1].var(0).mean())
     assert abs(var / std**2 - 1) < 6 / math.sqrt(4000) + 0.02
 
