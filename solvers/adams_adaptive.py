@@ -26,7 +26,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from .adaptive_ends import ask_some, check_tolerance, per_sample, run_adaptive
+from .adaptive_ends import ask_rows, check_tolerance, per_sample, run_adaptive
 from .grids import Grid
 from .model import Model
 from .noise import NoiseSource
@@ -80,7 +80,7 @@ class AdaptiveAdams:
             return self._first(model, state)
         rows = np.flatnonzero(state.lam < self.lam_end)
         here = state.of(rows)
-        ask = self._asker(model, state.x, rows)
+        ask = partial(ask_rows, self.process, model, rows=rows)
         left = self.lam_end - here.lam
         h = np.where(left - here.h < STRETCH * here.h, left, here.h)
         end = np.where(h == left, self.lam_end, here.lam + h)
@@ -149,7 +149,8 @@ class AdaptiveAdams:
     def _first(self, model: Model, state: Walk) -> Walk:
         """The model at the start."""
         outputs = state.outputs.clone()
-        outputs[:, 0] = self._asker(model, state.x, np.arange(len(state.x)))(state.x, state.lam)
+        every = np.arange(len(state.x))
+        outputs[:, 0] = ask_rows(self.process, model, state.x, state.lam, every)
         return state._replace(outputs=outputs, count=state.count + 1, nfe=state.nfe + 1)
 
     def _filled(self, nodes: Array, count: np.ndarray) -> Array:
@@ -157,20 +158,6 @@ class AdaptiveAdams:
         for j in range(1, MOST_NODES):
             nodes[:, j] = np.where(j < count, nodes[:, j], nodes[:, j - 1] - 1.0)
         return nodes
-
-    def _asker(
-        self, model: Model, whole: Tensor, rows: np.ndarray
-    ) -> Callable[[Tensor, Array], Tensor]:
-        """The model at these rows of the batch, named by their places in it if it fails."""
-
-        def ask(x: Tensor, lam: Array) -> Tensor:
-            states, lams = whole.clone(), np.full(len(whole), np.nan)
-            states[torch.from_numpy(rows).to(whole.device)], lams[rows] = x, lam
-            which = np.isin(np.arange(len(whole)), rows)
-            out = ask_some(self.process, model, states, states, lams, which)
-            return out[torch.from_numpy(rows).to(whole.device)]
-
-        return ask
 
 
 def _summed(weights: Array, outputs: Tensor) -> Tensor:

@@ -18,6 +18,25 @@ from .process import Array, Process
 from .stepper import Stepper, StepperRun, march
 
 
+def ask_rows(process: Process, model: Model, x: Tensor, lam: Array, rows: np.ndarray) -> Tensor:
+    """Model outputs at the states x, each at its own lam; ``rows`` are their places in the batch.
+
+    Raises
+    ------
+    NonFiniteError
+        If an output is not finite, with the time and the samples.
+    """
+    times = torch.from_numpy(process.t_of_lam(lam))
+    out = model(x, times)
+    bad = ~torch.isfinite(out).flatten(1).all(1)
+    if bool(bad.any()):
+        ids = rows[bad.cpu().numpy()].tolist()
+        t = float(times[int(bad.nonzero()[0])])
+        msg = f"the model's output is not finite at t = {t}, samples {ids}"
+        raise NonFiniteError(msg, step=None, t=t, sample_ids=ids)
+    return out.to(x.dtype)
+
+
 def ask_some(
     process: Process, model: Model, x: Tensor, old: Tensor, lam: Array, which: np.ndarray
 ) -> Tensor:
@@ -31,16 +50,8 @@ def ask_some(
     if not which.any():
         return old
     rows = np.flatnonzero(which)
-    times = torch.from_numpy(process.t_of_lam(lam[rows]))
-    out = model(x[rows], times)
-    bad = ~torch.isfinite(out).flatten(1).all(1)
-    if bool(bad.any()):
-        ids = rows[bad.cpu().numpy()].tolist()
-        t = float(times[int(bad.nonzero()[0])])
-        msg = f"the model's output is not finite at t = {t}, samples {ids}"
-        raise NonFiniteError(msg, step=None, t=t, sample_ids=ids)
     new = old.clone()
-    new[rows] = out.to(old.dtype)
+    new[rows] = ask_rows(process, model, x[rows], lam[rows], rows).to(old.dtype)
     return new
 
 

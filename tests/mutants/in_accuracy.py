@@ -95,8 +95,8 @@ MUTANTS = [
     ),
     Mutant(
         "solvers/adaptive_ends.py",
-        "    new[rows] = out.to(old.dtype)\n",
-        "    new[: len(rows)] = out.to(old.dtype)\n",
+        "    new[rows] = ask_rows(",
+        "    new[: len(rows)] = ask_rows(",
         "outputs of other samples than those that asked",
         (ADAPTIVE, f"{UNIT}solvers/test_adaptive.py"),
     ),
