@@ -58,9 +58,13 @@ def test_float32_drifts_by_at_most_eighty_units_in_the_last_place(entry, name, s
     grid = grid_of(process, steps_of(entry, steps), lams=SPAN)
     model = bimodal_model(process, entry.prediction)
     gap = drift(entry(process, grid), model, model, start(grid))
-    # a start that noise leaves undecided between two modes may drift ten times as far
-    assert gap.quantile(0.95) < tolerance(torch.float32)["atol"]
-    assert 0 < gap.max() < 10 * tolerance(torch.float32)["atol"]  # float32 it was
+    bound = tolerance(torch.float32)["atol"]
+    assert gap.max() > 0  # float32 it was
+    if entry.stochastic:  # noise may leave a start undecided between two modes: it drifts further
+        assert gap.quantile(0.95) < bound
+        assert gap.max() < 10 * bound
+    else:
+        assert gap.max() < bound
 
 
 @each()
