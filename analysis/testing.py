@@ -64,6 +64,7 @@ from .path_order import PathObservation, weak_path_order
 from .testing_edges import assert_batch_independent as assert_batch_independent
 from .testing_edges import assert_finite_at_edges as assert_finite_at_edges
 from .testing_samplers import as_sampler as as_sampler
+from .testing_samplers import quoted
 
 LAWS = ("gaussian", "product")
 GRIDS = ("uniform-lam", "wavy-lam")
@@ -96,12 +97,7 @@ def _judge(name: str, what: str, claim: float, where: str, seen: Any) -> None:
 
 def _measured(name: str, what: str, action: Callable[[], Any]) -> Any:
     """The measurement, or an AssertionError that quotes what the sampler raised."""
-    try:
-        return action()
-    except Exception as error:  # anybody's code
-        text = " ".join(str(error).split())
-        msg = f"{name} cannot be measured ({what}): {type(error).__name__}: {text}"
-        raise AssertionError(msg) from error
+    return quoted(f"{name} cannot be measured ({what})", action)
 
 
 def assert_order(

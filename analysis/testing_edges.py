@@ -15,7 +15,7 @@ from ..solvers.noise import CellNoise
 from ..solvers.registry import Sampler
 from .order_rows import order_grid, order_problem
 from .paired import sample
-from .testing_samplers import as_sampler
+from .testing_samplers import as_sampler, quoted
 
 EDGES = (
     "one step",
@@ -70,12 +70,7 @@ def assert_batch_independent(
 
 
 def _called(entry: Sampler, what: str, action: Callable[[], Tensor]) -> Tensor:
-    try:
-        return action()
-    except Exception as error:  # anybody's code
-        text = " ".join(str(error).split())
-        msg = f"{entry.name} fails with {what}: {type(error).__name__}: {text}"
-        raise AssertionError(msg) from error
+    return quoted(f"{entry.name} fails with {what}", action)
 
 
 def _edges(entry: Sampler) -> Iterator[tuple[str, Grid, torch.dtype, Model | None]]:

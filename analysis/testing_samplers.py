@@ -26,7 +26,7 @@ from __future__ import annotations
 import inspect
 import math
 from collections.abc import Callable
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 from torch import Tensor
@@ -41,6 +41,8 @@ from ..solvers.plan import Eval, Noise, Plan
 from ..solvers.process import Process
 from ..solvers.registry import Sampler, get
 from ..solvers.schedules import VPLinear
+
+T = TypeVar("T")
 
 
 def as_sampler(sampler: Any, *, prediction: str = "data") -> Sampler:
@@ -167,3 +169,19 @@ def _run_by_sigmas(
     sigmas = torch.tensor([node.rho for node in grid.nodes], dtype=torch.float64)
     out = function(ask, x / grid[0].alpha, sigmas)
     return out * grid[-1].alpha if isinstance(out, Tensor) else out
+
+
+def quoted(sentence: str, action: Callable[[], T]) -> T:
+    """What an action gives, or an AssertionError: the sentence, and what was raised.
+
+    Raises
+    ------
+    AssertionError
+        Whatever the action raises.
+    """
+    try:
+        return action()
+    except Exception as error:  # anybody's code
+        text = " ".join(str(error).split())
+        msg = f"{sentence}: {type(error).__name__}: {text}"
+        raise AssertionError(msg) from error
