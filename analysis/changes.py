@@ -13,7 +13,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from .page_text import claim_text, sci
+from .page.text import claim_text, sci
 from .record import VERDICTS, check, declared, finite, verdict
 
 Sort = Literal["worse", "better", "other"]

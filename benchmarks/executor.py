@@ -25,8 +25,8 @@ import torch
 from timing import in_turns, seconds, table, write
 from torch import Tensor
 
-from fokker.solvers.executor import Executor
-from fokker.solvers.fused import FusedSum
+from fokker.solvers.engine.executor import Executor
+from fokker.solvers.engine.fused import FusedSum
 from fokker.solvers.grids import uniform_lam
 from fokker.solvers.plan import Eval, Lin, Plan
 from fokker.solvers.registry import get

@@ -15,7 +15,7 @@ import numpy as np
 import torch
 from timing import in_turns, table, write
 
-from fokker.solvers.brownian_tree import TreePath
+from fokker.solvers.brownian.tree import TreePath
 from fokker.solvers.noise import CellNoise, GridPath, NoiseSource
 from fokker.solvers.plan import Noise
 

@@ -37,9 +37,9 @@ from fokker.analysis.paired import FlowProblem, rms, sample
 from fokker.analysis.testing import as_sampler, assert_order
 from fokker.paper_figs.figure import COLOURS, STYLE
 from fokker.solvers.grids import uniform_lam
-from fokker.solvers.multistep import multistep
 from fokker.solvers.quadrature import phi
 from fokker.solvers.registry import get
+from fokker.solvers.samplers.multistep import multistep
 from fokker.solvers.schedules import VPLinear
 from fokker.toy_models import Gaussian, problem
 

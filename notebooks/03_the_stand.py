@@ -32,11 +32,11 @@ from typing import Any
 import matplotlib.pyplot as plt
 import torch
 
-from fokker.analysis.stand import installed
-from fokker.analysis.stand_causes import causes_on_exact_levels, explained_by, measured
-from fokker.analysis.stand_claims import known
-from fokker.analysis.stand_rows import SHIPPED
-from fokker.analysis.stand_trials import Trial, slope
+from fokker.analysis.stand.causes import causes_on_exact_levels, explained_by, measured
+from fokker.analysis.stand.claims import known
+from fokker.analysis.stand.libraries import installed
+from fokker.analysis.stand.rows import SHIPPED
+from fokker.analysis.stand.trials import Trial, slope
 from fokker.analysis.testing import (
     assert_batch_independent,
     assert_finite_at_edges,

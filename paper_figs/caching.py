@@ -16,12 +16,12 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from torch import Tensor
 
-from ..solvers.caching import Rule, cached, every, newton, reuse, taylorseer
+from ..solvers.caching.sada import sada
+from ..solvers.caching.virtual import Rule, cached, every, newton, reuse, taylorseer
 from ..solvers.grids import Grid, uniform_lam
 from ..solvers.model import Model
 from ..solvers.registry import get
 from ..solvers.run import run
-from ..solvers.sada import sada
 from ..solvers.schedules import VPLinear
 from ..toy_models.draws import normals
 from ..toy_models.images import image_mixture

@@ -16,8 +16,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from torch import Tensor
 
-from ..solvers.dc_ratios import RatioSurface, fit_ratios, reference_states
-from ..solvers.dc_solver import dc_solver
+from ..solvers.fitted.dc_ratios import RatioSurface, fit_ratios, reference_states
+from ..solvers.fitted.dc_solver import dc_solver
 from ..solvers.grids import Grid, GridMap, power_t, uniform_lam
 from ..solvers.model import Model
 from ..solvers.run import run

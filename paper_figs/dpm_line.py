@@ -19,10 +19,10 @@ from torch import Tensor
 
 from ..analysis.budget import steps_within
 from ..solvers.adapters.blackbox import run_blackbox
-from ..solvers.fast import fast, fast_grid
 from ..solvers.grids import uniform_lam
 from ..solvers.registry import get
 from ..solvers.run import run
+from ..solvers.samplers.fast import fast, fast_grid
 from ..toy_models.problems import Problem
 from ..toy_models.problems import problem as reference_problem
 from .cache import Data

@@ -16,11 +16,11 @@ from matplotlib.figure import Figure
 from torch import Tensor
 
 from ..analysis.paired import rms
-from ..solvers.dualfast import dualfast, split_error
 from ..solvers.grids import uniform_lam
 from ..solvers.model import Model
 from ..solvers.registry import get
 from ..solvers.run import run
+from ..solvers.wrappers.dualfast import dualfast, split_error
 from ..toy_models.law import exact_model
 from ..toy_models.perturbed import FourierField, Perturbed
 from ..toy_models.problems import Problem, problem

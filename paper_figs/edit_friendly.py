@@ -18,7 +18,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from torch import Tensor
 
-from ..solvers.editing import edit_friendly, independent_states, infedit, noise_maps
+from ..solvers.editing.noise_maps import edit_friendly, independent_states, infedit, noise_maps
 from ..solvers.grids import Grid, uniform_lam
 from ..solvers.noise import CellNoise
 from ..solvers.plan import Noise

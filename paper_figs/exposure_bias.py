@@ -20,7 +20,7 @@ from ..solvers.model import Model
 from ..solvers.registry import get
 from ..solvers.run import run
 from ..solvers.schedules import VPLinear
-from ..solvers.time_shift import (
+from ..solvers.wrappers.time_shift import (
     ddim_time_shift,
     ddim_time_shift_target,
     mean_square,

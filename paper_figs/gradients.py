@@ -17,10 +17,10 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from torch import Tensor
 
-from ..solvers.adjoint import adjoint_sample
+from ..solvers.gradients.adjoint import adjoint_sample
+from ..solvers.gradients.reversible_gradient import reversible_sample
 from ..solvers.grids import Grid, uniform_lam
 from ..solvers.registry import get
-from ..solvers.reversible_gradient import reversible_sample
 from ..solvers.run import run
 from ..toy_models.gaussian import Gaussian
 from ..toy_models.mixture import GaussianMixture

@@ -14,10 +14,10 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from ..analysis.paired import rms
-from ..solvers.conditional import guided
 from ..solvers.grids import uniform_lam
 from ..solvers.registry import get
 from ..solvers.run import run
+from ..solvers.wrappers.conditional import guided
 from ..toy_models.guided import Guided, restricted
 from ..toy_models.law import exact_model
 from ..toy_models.mixture import GaussianMixture

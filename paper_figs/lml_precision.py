@@ -18,7 +18,13 @@ from torch import Tensor
 
 from ..analysis.paired import rms
 from ..solvers.grids import uniform_lam
-from ..solvers.lml import Turn, ddim_turned, lml_direction, lml_direction_published, tangential
+from ..solvers.wrappers.lml import (
+    Turn,
+    ddim_turned,
+    lml_direction,
+    lml_direction_published,
+    tangential,
+)
 from ..toy_models.draws import normals
 from ..toy_models.law import exact_model
 from ..toy_models.perturbed import FourierField, Perturbed

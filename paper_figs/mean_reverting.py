@@ -21,7 +21,7 @@ from ..analysis.distances import diagonal_w2
 from ..analysis.gaussian_path import Normal, marginal
 from ..analysis.law import response
 from ..solvers.grids import Grid, grid_from_times, uniform_lam
-from ..solvers.mean_reverting import MeanReverting
+from ..solvers.processes.mean_reverting import MeanReverting
 from ..solvers.registry import get
 from ..toy_models.gaussian import Gaussian
 from ..toy_models.super_resolution import SuperResolution

@@ -20,7 +20,7 @@ from scipy.optimize import linear_sum_assignment
 from torch import Tensor
 
 from ..solvers.grids import Grid, karras
-from ..solvers.pfgm import student_noise
+from ..solvers.processes.pfgm import student_noise
 from ..solvers.registry import get
 from ..solvers.run import run
 from ..solvers.schedules import EDM

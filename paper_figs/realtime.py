@@ -18,8 +18,8 @@ from matplotlib.figure import Figure
 
 from ..analysis.gaussian_path import Normal
 from ..analysis.law import response
+from ..solvers.editing.realtime import contraction, renoise
 from ..solvers.grids import grid_from_lams
-from ..solvers.realtime import contraction, renoise
 from ..solvers.registry import get
 from ..solvers.schedules import VPLinear
 from ..toy_models.product import ProductMixture

@@ -22,7 +22,7 @@ from ..analysis.distances import diagonal_w2
 from ..analysis.gaussian_path import Normal
 from ..analysis.law import response
 from ..solvers.registry import get
-from ..solvers.resshift import ResShift, resshift_grid
+from ..solvers.samplers.resshift import ResShift, resshift_grid
 from ..toy_models.gaussian import Gaussian
 from ..toy_models.super_resolution import SuperResolution
 from .cache import Data

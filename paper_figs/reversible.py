@@ -20,11 +20,11 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from torch import Tensor
 
+from ..solvers.editing.inversion import ddim_inversion, round_trip
 from ..solvers.grids import Grid, uniform_lam
-from ..solvers.inversion import ddim_inversion, round_trip
 from ..solvers.registry import get
-from ..solvers.reversible import FRAMES, inverse_growth, leapfrog_weights
 from ..solvers.run import run
+from ..solvers.samplers.reversible import FRAMES, inverse_growth, leapfrog_weights
 from ..toy_models.problems import Problem
 from ..toy_models.problems import problem as reference_problem
 from .cache import Data

@@ -17,11 +17,11 @@ import torch
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from ..solvers.grid_gradient import descend
+from ..solvers.fitted.grid_gradient import descend
+from ..solvers.fitted.search import STRATEGIES, Target, ranking_quality, search
+from ..solvers.fitted.search_space import GridSpace, UnifiedSpace
 from ..solvers.grids import GridMap, karras, power_t, uniform_lam
 from ..solvers.registry import get
-from ..solvers.search import STRATEGIES, Target, ranking_quality, search
-from ..solvers.search_space import GridSpace, UnifiedSpace
 from ..toy_models.draws import normals
 from ..toy_models.mixture import GaussianMixture
 from ..toy_models.problems import Problem

@@ -16,10 +16,10 @@ from typing import Any
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from ..analysis.stand import installed
-from ..analysis.stand_causes import SHORT, causes_on_exact_levels, explained_by, measured
-from ..analysis.stand_claims import Entry, known
-from ..analysis.stand_trials import Trial, slope
+from ..analysis.stand.causes import SHORT, causes_on_exact_levels, explained_by, measured
+from ..analysis.stand.claims import Entry, known
+from ..analysis.stand.libraries import installed
+from ..analysis.stand.trials import Trial, slope
 from ..solvers.errors import FokkerError
 from .cache import Data
 from .figure import COLOURS, FAINT, INK, SOFT, Claim, Measured, judge, progress

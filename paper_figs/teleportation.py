@@ -16,10 +16,10 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from ..analysis.paired import sample
-from ..solvers.gaussian_flow import GaussianStatistics, emergence, plane_share, teleport
+from ..solvers.fitted.gaussian_flow import GaussianStatistics, emergence, plane_share, teleport
+from ..solvers.fitted.statistics_v3 import flow_states
 from ..solvers.grids import uniform_lam
 from ..solvers.registry import get
-from ..solvers.statistics_v3 import flow_states
 from ..toy_models.problems import Problem
 from ..toy_models.problems import problem as reference_problem
 from .cache import Data

@@ -16,10 +16,10 @@ from matplotlib.figure import Figure
 from torch import Tensor
 
 from ..analysis.paired import sample
+from ..solvers.fitted.statistics_v3 import Statistics, estimate
 from ..solvers.grids import uniform_lam
 from ..solvers.registry import get
 from ..solvers.schedules import VPLinear
-from ..solvers.statistics_v3 import Statistics, estimate
 from ..toy_models.images import image_mixture
 from ..toy_models.problems import Problem
 from ..toy_models.problems import problem as reference_problem

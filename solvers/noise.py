@@ -20,10 +20,10 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
+from .engine.upload import upload
 from .errors import InvalidGridError, ShapeError
 from .normals import normal_field
 from .plan import Noise, clock_measure
-from .upload import upload
 
 
 class NoiseSource(Protocol):

@@ -150,7 +150,7 @@ def sampler(*, name: str | None = None, **claims: Any) -> Callable[[Callable], C
     >>> @sampler(name="my_euler", order=1, order_cold=1, nfe=lambda n: n, prediction="data",
     ...          source="me, today")
     ... def my_euler(process, grid):
-    ...     from fokker.solvers.multistep import multistep
+    ...     from fokker.solvers.samplers.multistep import multistep
     ...     return multistep(process, grid, order=1)
     >>> unregister("my_euler")
     """

@@ -1,8 +1,8 @@
 """The executor: one plan, one model, tensors in, tensors out.
 
 The loop is :func:`fokker.solvers.plan.interpret`, fed by an
-:class:`fokker.solvers.executor.Executor`: rows are summed in place into buffers that are used
-again, so memory is the plan's own peak of live vectors, and on a device nothing is read back
+:class:`fokker.solvers.engine.executor.Executor`: rows are summed in place into buffers that are
+used again, so memory is the plan's own peak of live vectors, and on a device nothing is read back
 inside the loop. The state is float32 or float64, whatever the model computes in.
 """
 
@@ -16,10 +16,10 @@ import torch
 from torch import Tensor
 
 from .checks import check_finite, check_like, check_state
+from .engine.executor import Executor
 from .errors import InvalidPlanError
 from .events import Cancelled
 from .events import Event as Event
-from .executor import Executor
 from .heads import check_heads
 from .model import Model
 from .noise import NoiseSource

@@ -12,9 +12,14 @@ from typing import Any
 import mpmath as mp
 
 from fokker.solvers.discrete import DiscreteVP, from_alphas_cumprod
-from fokker.solvers.mean_reverting import ConstantTheta, CosineTheta, LinearTheta, MeanReverting
 from fokker.solvers.process import Process
-from fokker.solvers.resshift import ResShift
+from fokker.solvers.processes.mean_reverting import (
+    ConstantTheta,
+    CosineTheta,
+    LinearTheta,
+    MeanReverting,
+)
+from fokker.solvers.samplers.resshift import ResShift
 from fokker.solvers.schedules import (
     EDM,
     VE,

@@ -32,8 +32,8 @@ class PoissonFlow:
 
     The probability-flow ODE is ``dx/dsigma = (x - denoiser)/sigma``, that of EDM with another
     denoiser: every sampler runs as it is, through ``exact_model(law, process)``. The start is
-    another one too, see :func:`fokker.solvers.pfgm.student_noise`. In one dimension the flow keeps
-    the distribution function; of a single point it is closed, whatever D.
+    another one too, see :func:`fokker.solvers.processes.pfgm.student_noise`. In one dimension the
+    flow keeps the distribution function; of a single point it is closed, whatever D.
 
     Xu et al. 2023, arXiv:2302.04265, eq. 5 and 7. Not to be confused: this D is a dimension, the
     data prediction is ``denoiser``.

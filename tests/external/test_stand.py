@@ -8,18 +8,25 @@ from pathlib import Path
 
 import pytest
 
-from fokker.analysis import stand as stand_module
-from fokker.analysis.stand import choose, entries, library_record, measure_one, of_path, stand
-from fokker.analysis.stand_causes import (
+from fokker.analysis.stand import libraries as stand_module
+from fokker.analysis.stand.causes import (
     causes_as_shipped,
     causes_on_exact_levels,
     explained_by,
     measured,
 )
-from fokker.analysis.stand_claims import NOT_ON_THE_STAND, Entry, known
-from fokker.analysis.stand_page import render
-from fokker.analysis.stand_rows import SHIPPED, StandSettings, _edges, _options, measure_entry
-from fokker.analysis.stand_trials import Trial, error, slope, weak_error
+from fokker.analysis.stand.claims import NOT_ON_THE_STAND, Entry, known
+from fokker.analysis.stand.libraries import (
+    choose,
+    entries,
+    library_record,
+    measure_one,
+    of_path,
+    stand,
+)
+from fokker.analysis.stand.page import render
+from fokker.analysis.stand.rows import SHIPPED, StandSettings, _edges, _options, measure_entry
+from fokker.analysis.stand.trials import Trial, error, slope, weak_error
 from fokker.cli import main
 from fokker.solvers.errors import FokkerError
 

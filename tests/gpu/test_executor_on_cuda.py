@@ -7,8 +7,8 @@ import math
 import pytest
 import torch
 
+from fokker.solvers.engine.executor import Executor
 from fokker.solvers.errors import NonFiniteError, ShapeError
-from fokker.solvers.executor import Executor
 from fokker.solvers.registry import get
 from fokker.solvers.run import run
 from plans import PROCESS, grid, two_step

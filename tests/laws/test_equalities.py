@@ -22,12 +22,12 @@ import pytest
 import torch
 
 from fokker.solvers.grids import Grid
-from fokker.solvers.onestep import EULER, one_step, rk_row
 from fokker.solvers.plan import Plan, Tape
-from fokker.solvers.predictor_corrector import unipc
 from fokker.solvers.process import Node, Process
 from fokker.solvers.registry import get
 from fokker.solvers.run import run
+from fokker.solvers.samplers.onestep import EULER, one_step, rk_row
+from fokker.solvers.samplers.predictor_corrector import unipc
 from laws.by_hand import on_grids, on_processes, same
 from laws.zoo import (
     PLANS,

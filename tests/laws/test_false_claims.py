@@ -13,12 +13,12 @@ import pytest
 
 from fokker.analysis.order import refine
 from fokker.solvers.grids import Grid
-from fokker.solvers.multistep import multistep
 from fokker.solvers.plan import Plan, Tape
 from fokker.solvers.process import Node, Process
 from fokker.solvers.quadrature import exp_weights, phi
 from fokker.solvers.registry import Sampler, get
 from fokker.solvers.rows import Output, data_row, midpoint_weights
+from fokker.solvers.samplers.multistep import multistep
 from laws.measuring import FLOOR, shown, strong_at, weak_at
 from laws.zoo import GRIDS
 

@@ -14,12 +14,12 @@ import pytest
 from scipy.integrate import quad
 
 from fokker.solvers.grids import grid_from_sigmas
-from fokker.solvers.onestep import one_step
 from fokker.solvers.plan import Tape
 from fokker.solvers.plan_algebra import canonical, distance
-from fokker.solvers.predictor_corrector import unipc
 from fokker.solvers.process import Node
 from fokker.solvers.registry import get
+from fokker.solvers.samplers.onestep import one_step
+from fokker.solvers.samplers.predictor_corrector import unipc
 from laws.by_hand import Row, multistep_by_hand, on_grids, on_processes, same
 from laws.zoo import PROCESSES, grid_map, grid_of
 from tolerances import EXACT

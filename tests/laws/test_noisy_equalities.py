@@ -10,11 +10,11 @@ from collections.abc import Callable
 
 import numpy as np
 
-from fokker.solvers.onestep import one_step
 from fokker.solvers.plan import Tape
 from fokker.solvers.plan_algebra import canonical, distance, to_prediction
 from fokker.solvers.process import Node
 from fokker.solvers.registry import get
+from fokker.solvers.samplers.onestep import one_step
 from laws.by_hand import on_grids, on_processes, only_x, same
 from laws.zoo import PROCESSES, grid_of
 

@@ -18,12 +18,12 @@ import torch
 from torch import Tensor
 
 from fokker.solvers.grids import Grid, GridMap, uniform_lam, wavy_lam
-from fokker.solvers.mean_reverting import MeanReverting
 from fokker.solvers.model import Model, conversion
 from fokker.solvers.plan import Input, Noise, Plan, interpret
 from fokker.solvers.process import Array, Node, Process
+from fokker.solvers.processes.mean_reverting import MeanReverting
 from fokker.solvers.registry import Sampler, samplers
-from fokker.solvers.resshift import ResShift
+from fokker.solvers.samplers.resshift import ResShift
 from fokker.solvers.schedules import (
     EDM,
     VE,

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from mutants.mutant import UNIT, Mutant
 
-CACHING = "solvers/caching.py"
-SADA = "solvers/sada.py"
+CACHING = "solvers/caching/virtual.py"
+SADA = "solvers/caching/sada.py"
 HEADS = "solvers/heads.py"
 CACHE_TESTS = (f"{UNIT}solvers/test_caching.py",)
 SADA_TESTS = (f"{UNIT}solvers/test_sada.py",)
@@ -80,11 +80,12 @@ MUTANTS = [
         "wrong side of a limit", HEAD_TESTS,
     ),
     Mutant(
-        "solvers/executor.py", "self.model if self.heads is None else self.heads[op.head]",
+        "solvers/engine/executor.py", "self.model if self.heads is None else self.heads[op.head]",
         "self.model", "head not looked up", HEAD_TESTS,
     ),
     Mutant(
-        "solvers/features.py", "if k == 0 or keep(k) else REUSE", "if keep(k - 1) else REUSE",
+        "solvers/caching/features.py",
+        "if k == 0 or keep(k) else REUSE", "if keep(k - 1) else REUSE",
         "key evaluations off by one", HEAD_TESTS,
     ),
     Mutant(

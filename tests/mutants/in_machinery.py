@@ -63,17 +63,18 @@ PLANS = [
 
 RUNS = [
     Mutant(
-        "solvers/executor.py",
+        "solvers/engine/executor.py",
         "= model(x if self.grad else x.detach(), op.node.t)",
         "= model(x if self.grad else x.detach(), torch.tensor(op.node.t).item())",
         "time rounded to float32", (TIME,),
     ),
     Mutant(
-        "solvers/executor.py", "out.add_(v, alpha=w)", "out.add_(v, alpha=float(f'{w:.7g}'))",
+        "solvers/engine/executor.py",
+        "out.add_(v, alpha=w)", "out.add_(v, alpha=float(f'{w:.7g}'))",
         "weights rounded on the way to the device", (SCHEDULE,),
     ),
     Mutant(
-        "solvers/executor.py", "_owners(vector) <= _ALONE",
+        "solvers/engine/executor.py", "_owners(vector) <= _ALONE",
         "_owners(vector) > 0", "model's output aliases a buffer in use",
         (BATCHES,),
     ),

@@ -69,51 +69,51 @@ PATHS = [
         "area = h1.mul_(m2 / m).add_(h2.mul_(m1 / m))", "swapped weights of two areas", PATH,
     ),
     Mutant(
-        "solvers/brownian_bridge.py", "return c * u + s * v, s * u - c * v",
+        "solvers/brownian/bridge.py", "return c * u + s * v, s * u - c * v",
         "return c * u + s * v, s * u + c * v", "flipped sign in a rotation", TREE,
     ),
     Mutant(
-        "solvers/brownian_bridge.py", "math.sqrt(3.0) * root_p * root_q",
+        "solvers/brownian/bridge.py", "math.sqrt(3.0) * root_p * root_q",
         "math.sqrt(3.0) * 0.5", "bridge of two halves for cells that are none", TREE,
     ),
     Mutant(
-        "solvers/brownian_bridge.py", "cube_p, cube_q = root_p**3, root_q**3",
+        "solvers/brownian/bridge.py", "cube_p, cube_q = root_p**3, root_q**3",
         "cube_p, cube_q = root_p**2, root_q**2", "wrong power of a part's measure", TREE,
     ),
     Mutant(
-        "solvers/brownian_query.py", "area = (0.5 * root * (after - before),",
+        "solvers/brownian/query.py", "area = (0.5 * root * (after - before),",
         "area = (0.5 * root * after,", "area under the path for area over its chord", TREE,
     ),
     Mutant(
-        "solvers/brownian_query.py", "root * piece.asked / math.sqrt(12)",
+        "solvers/brownian/query.py", "root * piece.asked / math.sqrt(12)",
         "root * piece.asked / 12", "variance for standard deviation of an area", TREE,
     ),
     Mutant(
-        "solvers/brownian_query.py", " + (piece.left.asked if piece.left else 0.0)", "",
+        "solvers/brownian/query.py", " + (piece.left.asked if piece.left else 0.0)", "",
         "the left half forgotten in what comes before the right", TREE,
     ),
     Mutant(
-        "solvers/brownian_query.py", "if b - a <= self.tolerance:  #",
+        "solvers/brownian/query.py", "if b - a <= self.tolerance:  #",
         "if b - a <= 0.5 * self.tolerance:  #", "a level too deep", TREE,
     ),
     Mutant(
-        "solvers/brownian_query.py", "(measure * (m / sum(ends)) for m in ends)",
+        "solvers/brownian/query.py", "(measure * (m / sum(ends)) for m in ends)",
         "(measure * 0.5 for m in ends)", "halves of the coordinate for those of the measure", TREE,
     ),
     Mutant(
-        "solvers/brownian_tree.py", "field *= row[j]", "field *= row[0]",
+        "solvers/brownian/tree.py", "field *= row[j]", "field *= row[0]",
         "both normals of a bridge with one weight", TREE,
     ),
     Mutant(
-        "solvers/brownian_tree.py", "ids[i : i + tall]\n", "ids[:tall]\n",
+        "solvers/brownian/tree.py", "ids[i : i + tall]\n", "ids[:tall]\n",
         "the first block of samples again and again", TREE,
     ),
     Mutant(
-        "solvers/brownian_tree.py", "blocks[begin] = field", "blocks[0] = field",
+        "solvers/brownian/tree.py", "blocks[begin] = field", "blocks[0] = field",
         "a kept block of samples given for another", TREE,
     ),
     Mutant(
-        "solvers/brownian_tree.py", "elif t - s < self.tolerance - self._fuzz and",
+        "solvers/brownian/tree.py", "elif t - s < self.tolerance - self._fuzz and",
         "elif t - s < 0.0 and", "cells below the tolerance answered", TREE,
     ),
 ]  # fmt: skip

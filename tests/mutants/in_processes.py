@@ -18,67 +18,69 @@ KEEPS = (
 
 REVERTING = [
     Mutant(
-        "solvers/mean_reverting.py", "return -2.0 * self.sigma_inf**2 * self._f(t)",
+        "solvers/processes/mean_reverting.py", "return -2.0 * self.sigma_inf**2 * self._f(t)",
         "return -2.0 * self.sigma_inf * self._f(t)", "s for s^2 in the diffusion", (PROCESS,),
     ),
     Mutant(
-        "solvers/mean_reverting.py", "0.5 * np.log(-np.expm1(2.0 * self._log_alpha(t)))",
+        "solvers/processes/mean_reverting.py", "0.5 * np.log(-np.expm1(2.0 * self._log_alpha(t)))",
         "0.5 * np.log(-np.expm1(self._log_alpha(t)))", "alpha for alpha^2", (PROCESS, SHIFTED),
     ),
     Mutant(
-        "solvers/mean_reverting.py", "+ math.log(self.sigma_inf))", "- math.log(self.sigma_inf))",
+        "solvers/processes/mean_reverting.py",
+        "+ math.log(self.sigma_inf))", "- math.log(self.sigma_inf))",
         "wrong sign of the scale in an inverse", (PROCESS,),
     ),
     Mutant(
-        "solvers/mean_reverting.py", "math.sin(self._twice) * np.sin(d) ** 2",
+        "solvers/processes/mean_reverting.py", "math.sin(self._twice) * np.sin(d) ** 2",
         "math.sin(self._twice) * np.sin(d)", "an integral that is not one", (PROCESS, SHIFTED),
     ),
     Mutant(
-        "solvers/mean_reverting.py", "t * (2.0 + (self.ratio - 1.0) * t) / (1.0 + self.ratio)",
+        "solvers/processes/mean_reverting.py",
+        "t * (2.0 + (self.ratio - 1.0) * t) / (1.0 + self.ratio)",
         "t * (1.0 + (self.ratio - 1.0) * t) / self.ratio", "missing factor 1/2 of a ramp",
         (PROCESS, SHIFTED),
     ),
     Mutant(
-        "solvers/shifted.py", "1.0 - brought)), 1.0", "1.0 - 0.5 * brought)), 1.0",
+        "solvers/processes/shifted.py", "1.0 - brought)), 1.0", "1.0 - 0.5 * brought)), 1.0",
         "mu counted by halves", (SHIFTED,),
     ),
     Mutant(
-        "solvers/shifted.py", "return out - offset * mu if offset else out",
+        "solvers/processes/shifted.py", "return out - offset * mu if offset else out",
         "return out + offset * mu if offset else out", "shift in the wrong direction", (SHIFTED,),
     ),
     Mutant(
-        "solvers/shifted.py", '_SHIFTED = {"data": 1.0, "noise": 0.0,',
+        "solvers/processes/shifted.py", '_SHIFTED = {"data": 1.0, "noise": 0.0,',
         '_SHIFTED = {"data": 1.0, "noise": 1.0,', "a shift of the noise", (SHIFTED,),
     ),
     Mutant(
-        "solvers/shifted.py", "node.sigma / sigma_inf * model(w + mu, t)",
+        "solvers/processes/shifted.py", "node.sigma / sigma_inf * model(w + mu, t)",
         "node.sigma * model(w + mu, t)", "velocity of w for that of w/s", (SHIFTED,),
     ),
 ]  # fmt: skip
 
 SHIFTING = [
     Mutant(
-        "solvers/resshift.py", "return -self._speed(t) * (1.0 + eta) / (1.0 - eta)",
+        "solvers/samplers/resshift.py", "return -self._speed(t) * (1.0 + eta) / (1.0 - eta)",
         "return -self._speed(t) / (1.0 - eta)", "forgotten rate of alpha", (PROCESS,),
     ),
     Mutant(
-        "solvers/resshift.py", "np.arcsinh(0.5 * self.kappa * np.exp(",
+        "solvers/samplers/resshift.py", "np.arcsinh(0.5 * self.kappa * np.exp(",
         "np.arcsinh(self.kappa * np.exp(", "missing factor 1/2 in an inverse", (PROCESS,),
     ),
     Mutant(
-        "solvers/resshift.py", "return min(self.min_noise / self.kappa, self.min_noise)",
+        "solvers/samplers/resshift.py", "return min(self.min_noise / self.kappa, self.min_noise)",
         "return self.min_noise", "first level of another strength of noise", (RESSHIFT,),
     ),
     Mutant(
-        "solvers/resshift.py", "keep = math.exp(2.0 * (t.log_sigma - s.log_sigma))",
+        "solvers/samplers/resshift.py", "keep = math.exp(2.0 * (t.log_sigma - s.log_sigma))",
         "keep = math.exp(t.log_sigma - s.log_sigma)", "sigma for sigma^2", (RESSHIFT,),
     ),
     Mutant(
-        "solvers/resshift.py", "(d, t.alpha - keep * s.alpha), (xi, std)",
+        "solvers/samplers/resshift.py", "(d, t.alpha - keep * s.alpha), (xi, std)",
         "(d, 1.0 - keep), (xi, std)", "weight of D as if alpha were 1", (KEEPS,),
     ),
     Mutant(
-        "solvers/resshift.py", "std = t.sigma * math.sqrt(-math.expm1(2.0 *",
+        "solvers/samplers/resshift.py", "std = t.sigma * math.sqrt(-math.expm1(2.0 *",
         "std = t.sigma * math.sqrt(-math.expm1(", "too little noise", (RESSHIFT,),
     ),
 ]  # fmt: skip
@@ -101,11 +103,12 @@ POISSON = [
         "flow of another clock", (PFGM,),
     ),
     Mutant(
-        "solvers/pfgm.py", "z = z / np.sqrt(gamma)[:, None]", "z = z / gamma[:, None]",
+        "solvers/processes/pfgm.py", "z = z / np.sqrt(gamma)[:, None]", "z = z / gamma[:, None]",
         "variance for standard deviation", (PFGM,),
     ),
     Mutant(
-        "solvers/pfgm.py", "for i in ids]) / augmented", "for i in ids]) / (augmented + 2)",
+        "solvers/processes/pfgm.py",
+        "for i in ids]) / augmented", "for i in ids]) / (augmented + 2)",
         "unit variance for unit scale", (PFGM,),
     ),
 ]  # fmt: skip
@@ -164,24 +167,25 @@ STARTS = [
         "law of the best for small p only", (SUPER,),
     ),
     Mutant(
-        "solvers/boundary.py", "index = int(losses.argmin())", "index = int(losses.argmax())",
+        "solvers/processes/boundary.py",
+        "index = int(losses.argmin())", "index = int(losses.argmax())",
         "the worst for the best", (SUPER,),
     ),
     Mutant(
-        "solvers/realtime.py", "return spread / math.hypot(spread, node.sigma)",
+        "solvers/editing/realtime.py", "return spread / math.hypot(spread, node.sigma)",
         "return spread / (spread + node.sigma)", "sum of deviations for that of variances",
         (REALTIME,),
     ),
     Mutant(
-        "solvers/realtime.py", "return kappa * drift / (1.0 - kappa)",
+        "solvers/editing/realtime.py", "return kappa * drift / (1.0 - kappa)",
         "return drift / (1.0 - kappa)", "error before the cycle for that after it", (REALTIME,),
     ),
     Mutant(
-        "solvers/realtime.py", "return node.alpha * x + node.sigma * noise",
+        "solvers/editing/realtime.py", "return node.alpha * x + node.sigma * noise",
         "return x + node.sigma * noise", "forgotten alpha", (REALTIME,),
     ),
     Mutant(
-        "solvers/realtime.py", "return torch.cat([actions[:, steps:], last], dim=1)",
+        "solvers/editing/realtime.py", "return torch.cat([actions[:, steps:], last], dim=1)",
         "return torch.cat([last, actions[:, steps:]], dim=1)", "shifted the wrong way",
         (REALTIME,),
     ),

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from mutants.mutant import UNIT, Mutant
 
-SPACE = "solvers/search_space.py"
-GRADIENT = "solvers/grid_gradient.py"
-SEARCH = "solvers/search.py"
+SPACE = "solvers/fitted/search_space.py"
+GRADIENT = "solvers/fitted/grid_gradient.py"
+SEARCH = "solvers/fitted/search.py"
 TESTS = (f"{UNIT}solvers/test_search.py",)
 
 MUTANTS = [
@@ -48,11 +48,11 @@ MUTANTS = [
         "-trees.predict(codes)", "ranking upside down", TESTS,
     ),
     Mutant(
-        "solvers/searched.py", "return options if better else {}", "return {}",
+        "solvers/fitted/searched.py", "return options if better else {}", "return {}",
         "the result of a fit is dropped", TESTS,
     ),
     Mutant(
-        "solvers/searched.py", "whole.part(slice(0, cut)), whole.part(slice(cut, None))",
+        "solvers/fitted/searched.py", "whole.part(slice(0, cut)), whole.part(slice(cut, None))",
         "whole.part(slice(0, cut)), whole.part(slice(cut, cut))",
         "nothing held out", TESTS,
     ),

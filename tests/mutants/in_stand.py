@@ -45,33 +45,33 @@ MUTANTS = [
         "a result of another dtype", (TESTING,),
     ),
     Mutant(
-        "analysis/stand_trials.py", "truth = law.flow(x, begin, (node.alpha, node.sigma))",
+        "analysis/stand/trials.py", "truth = law.flow(x, begin, (node.alpha, node.sigma))",
         "truth = law.flow(x, begin, (foreign.start.alpha, foreign.start.sigma))",
         "the truth at another level", (RIGHT,),
     ),
     Mutant(
-        "analysis/stand_trials.py", "node = grid[round(trial.share * len(grid))]",
+        "analysis/stand/trials.py", "node = grid[round(trial.share * len(grid))]",
         "node = grid[len(grid)]", "the end in the place of an earlier state", (UNIPC,),
     ),
     Mutant(
-        "analysis/stand_trials.py", "return float(-np.polyfit(x, y, 1)[0])",
+        "analysis/stand/trials.py", "return float(-np.polyfit(x, y, 1)[0])",
         "return float(np.polyfit(x, y, 1)[0])", "sign of a slope", (RIGHT,),
     ),
     Mutant(
-        "analysis/stand_causes.py",
+        "analysis/stand/causes.py",
         "explains = found is not None and found >= claim - SHORT",
         "explains = found is not None", "a cause that explains nothing", (UNIPC,),
     ),
     Mutant(
-        "analysis/stand_causes.py", "lambda t: replace(t, begin=FLAT),\n)\n_LAST",
+        "analysis/stand/causes.py", "lambda t: replace(t, begin=FLAT),\n)\n_LAST",
         "lambda t: t,\n)\n_LAST", "a rerun that changes nothing", (START,),
     ),
     Mutant(
-        "analysis/stand_rows.py", 'except NonFiniteError:\n        return "not finite"',
+        "analysis/stand/rows.py", 'except NonFiniteError:\n        return "not finite"',
         'except NonFiniteError:\n        return "finite"', "NaN that passes", (NAN,),
     ),
     Mutant(
-        "analysis/stand_page.py", 'if outcome != "finite":', 'if outcome == "not finite":',
+        "analysis/stand/page.py", 'if outcome != "finite":', 'if outcome == "not finite":',
         "what was raised is not shown", (PAGE,),
     ),
     Mutant(

@@ -91,7 +91,7 @@ def _resumable(done: int, total: int, folder: str) -> str:
 
 def write(certificate: Mapping[str, Any], folder: Path) -> Path:
     """Write certificate.json, certificate.csv and index.html, each whole; return the page."""
-    from ..analysis.page import render, to_csv
+    from ..analysis.page.write import render, to_csv
     from ..analysis.record import to_json
     from ..solvers.files import write_text_atomic
 
@@ -121,7 +121,7 @@ def report(certificate: Mapping[str, Any], page: Path, *, as_json: bool) -> int:
 
 def summary(data: Mapping[str, Any]) -> list[str]:
     """Counts, and the lists of what is not met, not resolved or failed."""
-    from ..analysis.page_text import claim_text
+    from ..analysis.page.text import claim_text
     from ..analysis.record import tally, with_verdict
 
     counts = tally(data)

@@ -51,8 +51,8 @@ def run(args: argparse.Namespace) -> int:
     A claim that is not met is a finding about another library, not a failure of the command.
     """
     from ..analysis.record import to_json
-    from ..analysis.stand import ELSEWHERE, LIBRARIES, choose, stand
-    from ..analysis.stand_page import render
+    from ..analysis.stand.libraries import ELSEWHERE, LIBRARIES, choose, stand
+    from ..analysis.stand.page import render
     from ..solvers.errors import AnalysisError
     from ..solvers.files import write_text_atomic
     from .certify import Bar
@@ -78,7 +78,7 @@ def run(args: argparse.Namespace) -> int:
 
 def summary(record: Mapping[str, Any], page: Path) -> list[str]:
     """Counts, what falls short on exact levels and why, and what the libraries lack."""
-    from ..analysis.stand import shortfalls
+    from ..analysis.stand.libraries import shortfalls
 
     count = record["tally"]
     lines = [

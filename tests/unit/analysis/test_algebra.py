@@ -10,12 +10,12 @@ import pytest
 from fokker.analysis.algebra import constant_residual, expand, quadrature_degree, step_degrees
 from fokker.solvers.errors import AnalysisError
 from fokker.solvers.grids import Grid, uniform_lam, wavy_lam
-from fokker.solvers.onestep import RK4, one_step, rk_row
 from fokker.solvers.plan import Eval, Lin, Noise, Plan, Tape
 from fokker.solvers.plan_algebra import canonical, to_prediction
 from fokker.solvers.process import Process
 from fokker.solvers.registry import get
 from fokker.solvers.rows import data_row, noise_row
+from fokker.solvers.samplers.onestep import RK4, one_step, rk_row
 from fokker.solvers.schedules import EDM, RectifiedFlow, VPCosine, VPLinear
 from hand_made import leapfrog, scale_weights
 

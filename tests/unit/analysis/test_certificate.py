@@ -13,8 +13,8 @@ from fokker.analysis.order_rows import verdicts
 from fokker.analysis.record import plain
 from fokker.solvers.errors import AnalysisError, FokkerError
 from fokker.solvers.grids import Grid
-from fokker.solvers.multistep import multistep
 from fokker.solvers.registry import Sampler, get, is_registered
+from fokker.solvers.samplers.multistep import multistep
 
 
 def own_sampler(order):

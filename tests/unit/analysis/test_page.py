@@ -11,10 +11,10 @@ from html.parser import HTMLParser
 import pytest
 
 import fake_certificate as fake
-from fokker.analysis.page import CSV_HEAD, render, to_csv
-from fokker.analysis.page_plots import Axes, decades, order_panel
-from fokker.analysis.page_style import STYLE
-from fokker.analysis.page_text import interval, number, sci, source_html
+from fokker.analysis.page.plots import Axes, decades, order_panel
+from fokker.analysis.page.style import STYLE
+from fokker.analysis.page.text import interval, number, sci, source_html
+from fokker.analysis.page.write import CSV_HEAD, render, to_csv
 from fokker.analysis.record import with_verdict
 from fokker.solvers.errors import AnalysisError
 
@@ -164,7 +164,7 @@ def test_everything_from_the_record_is_escaped():
 
 
 def test_a_planted_failure_to_escape_would_be_seen(monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr("fokker.analysis.page_text.esc", str)
+    monkeypatch.setattr("fokker.analysis.page.text.esc", str)
     entry = fake.sampler("a", [fake.order_row("order", 2, 2.0)], family="<script>x</script>")
     assert render(fake.certificate([entry])).count("<script>") > 1
 

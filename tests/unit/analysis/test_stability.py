@@ -14,12 +14,12 @@ import torch
 from fokker.analysis.stability import growth, real_interval, symbol
 from fokker.solvers.errors import AnalysisError
 from fokker.solvers.grids import Grid, uniform_lam
-from fokker.solvers.onestep import HEUN, KUTTA3, MIDPOINT, RK4, Tableau, one_step, rk_row
 from fokker.solvers.plan import Plan, Tape
 from fokker.solvers.process import Process
 from fokker.solvers.quadrature import phi
 from fokker.solvers.registry import get, samplers
 from fokker.solvers.run import run
+from fokker.solvers.samplers.onestep import HEUN, KUTTA3, MIDPOINT, RK4, Tableau, one_step, rk_row
 from fokker.solvers.schedules import EDM
 from hand_made import MidpointOnTheGrid, leapfrog
 

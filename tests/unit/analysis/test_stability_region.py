@@ -79,7 +79,7 @@ def test_a_leapfrog_has_no_real_limit():
 
 
 def test_a_planted_weight_moves_the_limit(monkeypatch: pytest.MonkeyPatch):
-    from fokker.solvers import momentum
+    from fokker.solvers.samplers import momentum
 
     monkeypatch.setattr(momentum, "ADAMS_SERIES", (1.0, 0.4, 5 / 12, 3 / 8, 251 / 720))
     found = real_limit(symbol(get("ghvb_2"), "rho", beta=0.8))

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import re
 
-from fokker.analysis.stand import shortfalls, tally
-from fokker.analysis.stand_page import render
+from fokker.analysis.stand.libraries import shortfalls, tally
+from fokker.analysis.stand.page import render
 
 CAUSE = {
     "cause": "last steps", "changed": "the error taken earlier", "steps": [12], "errors": [],

@@ -13,8 +13,8 @@ from fokker.solvers import registry
 from fokker.solvers.errors import FokkerError, InvalidPlanError, UnknownSamplerError
 
 GOOD = '''
-from fokker.solvers.multistep import multistep
-from fokker.solvers.onestep import rk_row
+from fokker.solvers.samplers.multistep import multistep
+from fokker.solvers.samplers.onestep import rk_row
 from fokker.solvers.registry import sampler
 
 
@@ -134,7 +134,7 @@ def test_a_taken_name_and_a_bad_plan_are_refused_by_their_own_rules(tmp_path: Pa
     taken = GOOD.replace("def declared", "def ddim")
     with pytest.raises(FokkerError, match="a sampler named 'ddim' is registered already"):
         resolve([f"{file(tmp_path, taken)}:ddim"])
-    odd = "from fokker.solvers.multistep import multistep\n"
+    odd = "from fokker.solvers.samplers.multistep import multistep\n"
     odd += "def f(p, g):\n    return multistep(p, g, order=0)\n"
     with pytest.raises(InvalidPlanError, match=r"f\(process, grid\) of 4 steps fails: need order"):
         resolve([f"{file(tmp_path, odd, 'odd.py')}:f"], order=1)

@@ -20,7 +20,7 @@ from fokker.analysis.testing import (
 from fokker.analysis.testing import flow_problem as flow_problem
 from fokker.analysis.testing import grid_family as grid_family
 from fokker.solvers.errors import FokkerError
-from fokker.solvers.multistep import multistep
+from fokker.solvers.samplers.multistep import multistep
 
 QUICK: dict[str, Any] = {"laws": ["product"], "grids": ["wavy-lam"]}
 

@@ -8,7 +8,11 @@ import pytest
 from fokker.analysis.trees import butcher_table, tree_order, tree_residuals
 from fokker.solvers.errors import AnalysisError
 from fokker.solvers.grids import Grid, grid_from_lams
-from fokker.solvers.onestep import (
+from fokker.solvers.plan import Eval, Plan
+from fokker.solvers.process import Process
+from fokker.solvers.quadrature import phi
+from fokker.solvers.registry import get, samplers
+from fokker.solvers.samplers.onestep import (
     EULER,
     HEUN,
     KUTTA3,
@@ -20,10 +24,6 @@ from fokker.solvers.onestep import (
     one_step,
     rk_row,
 )
-from fokker.solvers.plan import Eval, Plan
-from fokker.solvers.process import Process
-from fokker.solvers.quadrature import phi
-from fokker.solvers.registry import get, samplers
 from fokker.solvers.schedules import EDM, RectifiedFlow, VPLinear
 from hand_made import MidpointOnTheGrid
 

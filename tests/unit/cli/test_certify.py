@@ -118,7 +118,7 @@ def test_an_interrupt_says_that_the_work_goes_on_from_there(
 
 
 def test_an_own_function_is_certified_with_the_order_it_is_given(certify: Fake, tmp_path: Path):
-    text = "from fokker.solvers.multistep import multistep\n"
+    text = "from fokker.solvers.samplers.multistep import multistep\n"
     text += "def own_euler(process, grid):\n    return multistep(process, grid, order=1)\n"
     (tmp_path / "own_file.py").write_text(text)
     try:

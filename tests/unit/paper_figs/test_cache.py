@@ -139,9 +139,9 @@ def test_the_key_follows_what_the_data_need_and_nothing_else(tmp_path: Path):
 def test_the_key_of_a_figure_covers_samplers_laws_and_analysis():
     names = {name for name, _ in sources(work_precision.data)}
     needed = {
-        "solvers/multistep.py",  # loaded by the registry, imported by no statement
-        "solvers/predictor_corrector.py",
-        "solvers/executor.py",
+        "solvers/samplers/multistep.py",  # loaded by the registry, imported by no statement
+        "solvers/samplers/predictor_corrector.py",
+        "solvers/engine/executor.py",
         "toy_models/digits.py",
         "toy_models/reference.py",
         "analysis/paired.py",

@@ -8,8 +8,9 @@ import numpy as np
 import pytest
 import torch
 
-from fokker.solvers.adams_adaptive import adams_adaptive
-from fokker.solvers.dense import adams_trajectory
+from fokker.solvers.adaptive.adams import adams_adaptive
+from fokker.solvers.adaptive.dense import adams_trajectory
+from fokker.solvers.adaptive.walk import best_order
 from fokker.solvers.errors import (
     InvalidGridError,
     InvalidPlanError,
@@ -19,7 +20,6 @@ from fokker.solvers.errors import (
 from fokker.solvers.grids import uniform_lam
 from fokker.solvers.schedules import EDM, VPCosine
 from fokker.solvers.stepper import StepperRun
-from fokker.solvers.walk import best_order
 from fokker.toy_models.problems import problem
 
 P = problem("product")

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import torch
 
-from fokker.solvers.adaptive import Adaptive12, dpmpp_12_adaptive
+from fokker.solvers.adaptive.dpmpp_12 import Adaptive12, dpmpp_12_adaptive
 from fokker.solvers.errors import FokkerError, NonFiniteError, ShapeError
 from fokker.solvers.grids import Grid, uniform_lam
 from fokker.solvers.registry import get

@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from fokker.analysis.paired import rms
-from fokker.solvers.adaptive_noise import AdaptiveNoise, dpm_solver_adaptive
+from fokker.solvers.adaptive.dpm_solver import AdaptiveNoise, dpm_solver_adaptive
 from fokker.solvers.errors import FokkerError
 from fokker.solvers.grids import Grid, uniform_lam
 from fokker.solvers.registry import get

@@ -11,11 +11,11 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from fokker.solvers.adjoint import adjoint_sample
 from fokker.solvers.errors import InvalidGridError, InvalidPlanError, NonFiniteError
+from fokker.solvers.gradients.adjoint import adjoint_sample
+from fokker.solvers.gradients.reversible_gradient import reversible_sample
 from fokker.solvers.grids import Grid, grid_from_sigmas, uniform_lam, wavy_lam
 from fokker.solvers.registry import get, samplers
-from fokker.solvers.reversible_gradient import reversible_sample
 from fokker.solvers.run import run
 from fokker.solvers.schedules import EDM, VPLinear
 from fokker.toy_models.gaussian import Gaussian

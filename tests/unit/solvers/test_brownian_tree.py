@@ -14,10 +14,10 @@ import numpy as np
 import pytest
 import torch
 
-from fokker.solvers import brownian_query
 from fokker.solvers.adapters.blackbox import run_blackbox
-from fokker.solvers.brownian_bridge import gathered
-from fokker.solvers.brownian_tree import TreePath
+from fokker.solvers.brownian import query as brownian_query
+from fokker.solvers.brownian.bridge import gathered
+from fokker.solvers.brownian.tree import TreePath
 from fokker.solvers.errors import InvalidGridError, InvalidPlanError, ShapeError
 from fokker.solvers.grids import uniform_lam
 from fokker.solvers.noise import GridPath, joined
@@ -240,13 +240,13 @@ def test_an_answer_does_not_depend_on_batch_order_shard_or_earlier_questions(are
 def test_blocks_do_not_show(monkeypatch: pytest.MonkeyPatch):
     like, asked = torch.empty(6, 50), cell("lam", 0.1, 0.61803, "H")
     whole = path("lam").draw(asked, like)
-    monkeypatch.setattr("fokker.solvers.brownian_tree.BLOCK", 120)
+    monkeypatch.setattr("fokker.solvers.brownian.tree.BLOCK", 120)
     assert torch.equal(path("lam").draw(asked, like), whole)
 
 
 @pytest.mark.parametrize("keep", [1, 7, 60])
 def test_what_is_kept_changes_no_number(keep: int, monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr("fokker.solvers.brownian_tree.BLOCK", 12)
+    monkeypatch.setattr("fokker.solvers.brownian.tree.BLOCK", 12)
     cells = [*itertools.combinations(PLACES, 2)][::6]
     plain, keeping = path("lam"), path("lam", keep=keep)
     for like in (torch.empty(7, 3), torch.empty(4, 5), torch.empty(7, 3)):

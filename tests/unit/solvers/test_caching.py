@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fokker.analysis.paired import rms
-from fokker.solvers.caching import Rule, cached, every, newton, reuse, taylorseer
+from fokker.solvers.caching.virtual import Rule, cached, every, newton, reuse, taylorseer
 from fokker.solvers.errors import InvalidGridError, InvalidPlanError
 from fokker.solvers.grids import grid_from_times, uniform_lam, wavy_lam
 from fokker.solvers.heads import route

@@ -9,12 +9,12 @@ import pytest
 import torch
 
 from fokker.analysis.paired import rms
-from fokker.solvers.conditional import guided
 from fokker.solvers.errors import InvalidLawError, InvalidPlanError, NonFiniteError, ShapeError
 from fokker.solvers.grids import uniform_lam
 from fokker.solvers.model import PREDICTIONS, convert
 from fokker.solvers.registry import get
 from fokker.solvers.run import run
+from fokker.solvers.wrappers.conditional import guided
 from fokker.toy_models import exact_model, problem, reference_flow
 from fokker.toy_models.guided import Guided, restricted
 from fokker.toy_models.mixture import GaussianMixture

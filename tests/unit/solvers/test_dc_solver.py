@@ -12,9 +12,9 @@ import torch
 from torch import Tensor
 
 from fokker.analysis.paired import rms
-from fokker.solvers.dc_ratios import RatioSurface, fit_ratios, reference_states
-from fokker.solvers.dc_solver import dc_solver, moved_weights
 from fokker.solvers.errors import InvalidPlanError
+from fokker.solvers.fitted.dc_ratios import RatioSurface, fit_ratios, reference_states
+from fokker.solvers.fitted.dc_solver import dc_solver, moved_weights
 from fokker.solvers.grids import GridMap, power_t, uniform_lam, wavy_lam
 from fokker.solvers.model import Model
 from fokker.solvers.plan import Eval, Lin

@@ -12,17 +12,9 @@ import torch
 
 from fokker.analysis.order import refine
 from fokker.analysis.paired import FlowProblem, rms, sample
-from fokker.solvers.dpm_v3 import Output, dpm_v3, v3_row
 from fokker.solvers.errors import InvalidPlanError
-from fokker.solvers.grids import Grid, uniform_lam, wavy_lam
-from fokker.solvers.plan import Eval, Lin, Plan, Tape
-from fokker.solvers.plan_algebra import distance, to_prediction
-from fokker.solvers.predictor_corrector import unipc
-from fokker.solvers.process import Array
-from fokker.solvers.registry import get
-from fokker.solvers.run import run
-from fokker.solvers.schedules import RectifiedFlow, VPLinear
-from fokker.solvers.statistics_v3 import (
+from fokker.solvers.fitted.dpm_v3 import Output, dpm_v3, v3_row
+from fokker.solvers.fitted.statistics_v3 import (
     DATA_STATISTICS,
     NOISE_STATISTICS,
     Statistics,
@@ -33,6 +25,14 @@ from fokker.solvers.statistics_v3 import (
     tabulated,
     velocity_statistics,
 )
+from fokker.solvers.grids import Grid, uniform_lam, wavy_lam
+from fokker.solvers.plan import Eval, Lin, Plan, Tape
+from fokker.solvers.plan_algebra import distance, to_prediction
+from fokker.solvers.process import Array
+from fokker.solvers.registry import get
+from fokker.solvers.run import run
+from fokker.solvers.samplers.predictor_corrector import unipc
+from fokker.solvers.schedules import RectifiedFlow, VPLinear
 from fokker.toy_models.gaussian import Gaussian
 from fokker.toy_models.law import exact_model
 from fokker.toy_models.problems import problem

@@ -9,7 +9,6 @@ import pytest
 import torch
 
 from fokker.analysis.paired import rms
-from fokker.solvers.dualfast import ddim_dualfast, dualfast, fit_mixing, split_error
 from fokker.solvers.errors import InvalidPlanError
 from fokker.solvers.grids import grid_from_times, uniform_lam, wavy_lam
 from fokker.solvers.model import conversion
@@ -18,6 +17,7 @@ from fokker.solvers.plan_algebra import distance, to_prediction
 from fokker.solvers.registry import get
 from fokker.solvers.run import run
 from fokker.solvers.schedules import EDM, RectifiedFlow
+from fokker.solvers.wrappers.dualfast import ddim_dualfast, dualfast, fit_mixing, split_error
 from fokker.toy_models import FourierField, Perturbed, exact_model, problem, reference_flow
 
 P = problem("mixture")

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from fokker.analysis.gaussian_path import eigenbasis
 from fokker.analysis.law import output_law
-from fokker.solvers.editing import (
+from fokker.solvers.editing.noise_maps import (
     RecordedNoise,
     ddcm,
     edit_friendly,

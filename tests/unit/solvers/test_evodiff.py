@@ -10,10 +10,10 @@ import torch
 
 from fokker.analysis.paired import FlowProblem, observed_order, rms, sample
 from fokker.solvers.errors import InvalidGridError, NonFiniteError
-from fokker.solvers.evodiff import evodiff, evodiff_published, evodiff_theory
 from fokker.solvers.grids import Grid, grid_from_times, uniform_lam, wavy_lam
 from fokker.solvers.registry import get
 from fokker.solvers.schedules import EDM, RectifiedFlow, VPLinear
+from fokker.solvers.wrappers.evodiff import evodiff, evodiff_published, evodiff_theory
 from fokker.toy_models.problems import problem
 
 ALL = [evodiff, evodiff_theory, evodiff_published]

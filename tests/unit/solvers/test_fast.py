@@ -9,11 +9,11 @@ import torch
 
 from fokker.analysis.paired import rms
 from fokker.solvers.errors import InvalidGridError, InvalidPlanError
-from fokker.solvers.fast import fast, fast_grid, fast_orders
 from fokker.solvers.grids import uniform_lam, wavy_lam
 from fokker.solvers.plan_algebra import distance
 from fokker.solvers.registry import get
 from fokker.solvers.run import run
+from fokker.solvers.samplers.fast import fast, fast_grid, fast_orders
 from fokker.solvers.schedules import VPLinear
 from fokker.toy_models.problems import problem
 

@@ -10,19 +10,19 @@ import torch
 
 from fokker.analysis.paired import rms, sample
 from fokker.solvers.errors import InvalidPlanError, ShapeError
-from fokker.solvers.gaussian_flow import (
+from fokker.solvers.fitted.gaussian_flow import (
     GaussianStatistics,
     emergence,
     gaussian_denoiser,
     plane_share,
     teleport,
 )
+from fokker.solvers.fitted.statistics_v3 import flow_states
 from fokker.solvers.grids import uniform_lam
 from fokker.solvers.process import Node
 from fokker.solvers.registry import get
 from fokker.solvers.run import run
 from fokker.solvers.schedules import EDM, RectifiedFlow, VPLinear
-from fokker.solvers.statistics_v3 import flow_states
 from fokker.toy_models.gaussian import Gaussian
 from fokker.toy_models.law import exact_model
 from fokker.toy_models.problems import problem

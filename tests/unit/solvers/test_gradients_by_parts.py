@@ -10,13 +10,13 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from fokker.solvers import reversible_gradient
-from fokker.solvers.checkpointing import checkpointed, cut
 from fokker.solvers.errors import InvalidPlanError, NonFiniteError, NotInvertibleError
+from fokker.solvers.gradients import reversible_gradient
+from fokker.solvers.gradients.checkpointing import checkpointed, cut
+from fokker.solvers.gradients.reversible_gradient import reversible_sample, undoing
 from fokker.solvers.grids import Grid, wavy_lam
 from fokker.solvers.plan import Tape
 from fokker.solvers.registry import get
-from fokker.solvers.reversible_gradient import reversible_sample, undoing
 from fokker.solvers.run import run
 from fokker.solvers.schedules import VPLinear
 from plans import noisy, two_step

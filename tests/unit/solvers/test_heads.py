@@ -10,9 +10,9 @@ import pytest
 import torch
 from torch import Tensor
 
-from fokker.solvers.caching import every
+from fokker.solvers.caching.features import FeatureCache, reuse_features
+from fokker.solvers.caching.virtual import every
 from fokker.solvers.errors import InvalidLawError, InvalidPlanError, ShapeError
-from fokker.solvers.features import FeatureCache, reuse_features
 from fokker.solvers.grids import power_t, uniform_lam
 from fokker.solvers.heads import Heads, heads_of, route
 from fokker.solvers.plan import Eval

@@ -7,18 +7,18 @@ import math
 import pytest
 import torch
 
-from fokker.solvers.errors import InvalidGridError, NotInvertibleError
-from fokker.solvers.grids import Grid, uniform_lam
-from fokker.solvers.inversion import (
+from fokker.solvers.editing.inversion import (
     ddim_inversion,
     ddim_invert_and_regenerate,
     invert_and_regenerate,
     pair_plan,
     round_trip,
 )
+from fokker.solvers.errors import InvalidGridError, NotInvertibleError
+from fokker.solvers.grids import Grid, uniform_lam
 from fokker.solvers.plan_algebra import invert
 from fokker.solvers.registry import get
-from fokker.solvers.reversible import inverse_growth, leapfrog_weights
+from fokker.solvers.samplers.reversible import inverse_growth, leapfrog_weights
 from fokker.toy_models.gaussian import Gaussian
 from fokker.toy_models.law import exact_model
 from fokker.toy_models.problems import problem

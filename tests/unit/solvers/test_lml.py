@@ -11,7 +11,10 @@ import torch
 from fokker.analysis.paired import rms
 from fokker.solvers.errors import InvalidGridError, InvalidPlanError
 from fokker.solvers.grids import grid_from_times, uniform_lam, wavy_lam
-from fokker.solvers.lml import (
+from fokker.solvers.registry import get
+from fokker.solvers.run import run
+from fokker.solvers.schedules import RectifiedFlow
+from fokker.solvers.wrappers.lml import (
     ddim_lml,
     ddim_turned,
     dpmpp_2m_lml,
@@ -20,9 +23,6 @@ from fokker.solvers.lml import (
     lml_direction_published,
     tangential,
 )
-from fokker.solvers.registry import get
-from fokker.solvers.run import run
-from fokker.solvers.schedules import RectifiedFlow
 from fokker.toy_models.problems import problem
 
 P = problem("product")

@@ -14,11 +14,11 @@ from fokker.analysis.gaussian_path import Normal, eigenbasis, transition
 from fokker.analysis.law import output_law
 from fokker.solvers.errors import InvalidPlanError
 from fokker.solvers.grids import Grid, uniform_lam, wavy_lam
-from fokker.solvers.local_sde import local_sde, time_travel
 from fokker.solvers.plan import Eval, Noise, Plan, interpret
 from fokker.solvers.process import Array
 from fokker.solvers.registry import get
 from fokker.solvers.run import run
+from fokker.solvers.samplers.local_sde import local_sde, time_travel
 from fokker.solvers.schedules import EDM, VPLinear
 from fokker.toy_models.problems import problem
 from tolerances import EXACT

@@ -15,16 +15,16 @@ from fokker.analysis.paired import rms
 from fokker.solvers.errors import InvalidPlanError
 from fokker.solvers.grids import grid_from_sigmas, uniform_lam, wavy_lam
 from fokker.solvers.model import Model
-from fokker.solvers.momentum import (
+from fokker.solvers.plan import Eval, Input, Plan, interpret
+from fokker.solvers.plan_algebra import compose, distance
+from fokker.solvers.registry import get
+from fokker.solvers.run import run
+from fokker.solvers.samplers.momentum import (
     ADAMS_SERIES,
     momentum,
     momentum_weights,
     velocity_weights,
 )
-from fokker.solvers.plan import Eval, Input, Plan, interpret
-from fokker.solvers.plan_algebra import compose, distance
-from fokker.solvers.registry import get
-from fokker.solvers.run import run
 from fokker.solvers.schedules import EDM, VPLinear
 from fokker.toy_models.law import exact_model
 from fokker.toy_models.mixture import GaussianMixture

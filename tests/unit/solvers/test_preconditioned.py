@@ -12,10 +12,10 @@ import torch
 from fokker.analysis.order import refine
 from fokker.analysis.paired import FlowProblem, rms, sample
 from fokker.solvers.errors import InvalidPlanError
-from fokker.solvers.gaussian_flow import GaussianStatistics, gaussian_denoiser
+from fokker.solvers.fitted.gaussian_flow import GaussianStatistics, gaussian_denoiser
+from fokker.solvers.fitted.preconditioned import Frame, preconditioned_adams, residual_weights
 from fokker.solvers.grids import Grid, uniform_lam, wavy_lam
 from fokker.solvers.plan import Eval
-from fokker.solvers.preconditioned import Frame, preconditioned_adams, residual_weights
 from fokker.solvers.registry import get
 from fokker.solvers.run import run
 from fokker.solvers.schedules import RectifiedFlow, VPLinear

@@ -16,10 +16,10 @@ from fokker.solvers.model import Model
 from fokker.solvers.plan import Plan
 from fokker.solvers.plan_algebra import distance
 from fokker.solvers.process import Process
-from fokker.solvers.pseudo import ipndm_v_published, shipped_weights
 from fokker.solvers.quadrature import integral_weights
 from fokker.solvers.registry import get
 from fokker.solvers.run import run
+from fokker.solvers.samplers.pseudo import ipndm_v_published, shipped_weights
 from fokker.solvers.schedules import EDM, VPLinear
 from fokker.toy_models.problems import problem
 from laws.measuring import PROCESS, SPAN, flow_problem

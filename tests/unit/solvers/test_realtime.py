@@ -11,10 +11,7 @@ from torch import Tensor
 
 from fokker.analysis.gaussian_path import Normal
 from fokker.analysis.law import response
-from fokker.solvers.errors import InvalidPlanError
-from fokker.solvers.grids import grid_from_lams, uniform_lam
-from fokker.solvers.process import DATA
-from fokker.solvers.realtime import (
+from fokker.solvers.editing.realtime import (
     contraction,
     level_for,
     real_time,
@@ -22,6 +19,9 @@ from fokker.solvers.realtime import (
     shift_plan,
     steady_error,
 )
+from fokker.solvers.errors import InvalidPlanError
+from fokker.solvers.grids import grid_from_lams, uniform_lam
+from fokker.solvers.process import DATA
 from fokker.solvers.registry import get
 from fokker.solvers.schedules import RectifiedFlow, VPLinear
 from fokker.toy_models.gaussian import Gaussian

@@ -14,11 +14,11 @@ from fokker.solvers.errors import InvalidGridError
 from fokker.solvers.grids import grid_from_lams, uniform_lam, wavy_lam
 from fokker.solvers.plan import Noise, Tape
 from fokker.solvers.plan_algebra import canonical
+from fokker.solvers.processes.shifted import around
 from fokker.solvers.registry import get
-from fokker.solvers.resshift import ResShift, resshift_grid
 from fokker.solvers.run import run
+from fokker.solvers.samplers.resshift import ResShift, resshift_grid
 from fokker.solvers.schedules import VE, VPLinear
-from fokker.solvers.shifted import around
 
 EXACT = 1e-12
 F64 = torch.float64

@@ -17,7 +17,7 @@ from fokker.solvers.plan import Plan, Tape, interpret
 from fokker.solvers.plan_algebra import distance
 from fokker.solvers.process import Node, Process
 from fokker.solvers.registry import get
-from fokker.solvers.reversible import FRAMES, inverse_growth, leapfrog_weights
+from fokker.solvers.samplers.reversible import FRAMES, inverse_growth, leapfrog_weights
 from fokker.solvers.schedules import EDM, RectifiedFlow, VPLinear
 from plans import leapfrog
 from tolerances import EXACT

@@ -8,7 +8,7 @@ import math
 import pytest
 import torch
 
-from fokker.solvers import fused
+from fokker.solvers.engine import fused
 from fokker.solvers.errors import NonFiniteError, ShapeError
 from fokker.solvers.registry import get
 from fokker.solvers.run import run

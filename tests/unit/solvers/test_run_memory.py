@@ -12,12 +12,12 @@ import pytest
 import torch
 from torch._subclasses import FakeTensorMode
 
-from fokker.solvers import scratch
+from fokker.solvers.engine import scratch
+from fokker.solvers.engine.executor import Executor
 from fokker.solvers.errors import (
     FokkerError,
     NonFiniteError,
 )
-from fokker.solvers.executor import Executor
 from fokker.solvers.plan import Plan
 from fokker.solvers.registry import get, samplers
 from fokker.solvers.run import run

@@ -11,12 +11,12 @@ import torch
 from torch import Tensor
 
 from fokker.analysis.paired import rms
-from fokker.solvers.caching import cached, newton
+from fokker.solvers.caching.sada import PUBLISHED, Sada, sada
+from fokker.solvers.caching.virtual import cached, newton
 from fokker.solvers.errors import InvalidGridError, InvalidPlanError, NonFiniteError
 from fokker.solvers.grids import grid_from_times, power_t, uniform_lam, wavy_lam
 from fokker.solvers.registry import get
 from fokker.solvers.run import run
-from fokker.solvers.sada import PUBLISHED, Sada, sada
 from fokker.solvers.schedules import RectifiedFlow, VPLinear
 from fokker.toy_models import LowRankMixture, image_mixture
 from fokker.toy_models.draws import normals

@@ -12,15 +12,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fokker.solvers.errors import InvalidGridError, InvalidPlanError
-from fokker.solvers.grid_gradient import descend, jacobian, linearised, softmax
-from fokker.solvers.grids import grid_from_times, karras, power_t, uniform_lam, wavy_lam
-from fokker.solvers.plan import Eval
-from fokker.solvers.plan_algebra import canonical, distance
-from fokker.solvers.registry import get
-from fokker.solvers.run import run
-from fokker.solvers.schedules import RectifiedFlow
-from fokker.solvers.search import SearchError, Target, ranking_quality, search, target
-from fokker.solvers.search_space import (
+from fokker.solvers.fitted.grid_gradient import descend, jacobian, linearised, softmax
+from fokker.solvers.fitted.search import SearchError, Target, ranking_quality, search, target
+from fokker.solvers.fitted.search_space import (
     Choice,
     GridSpace,
     UnifiedSpace,
@@ -28,7 +22,13 @@ from fokker.solvers.search_space import (
     shares_of,
     unified,
 )
-from fokker.solvers.searched import fit_grid, fit_unified, searched_grid, searched_usf
+from fokker.solvers.fitted.searched import fit_grid, fit_unified, searched_grid, searched_usf
+from fokker.solvers.grids import grid_from_times, karras, power_t, uniform_lam, wavy_lam
+from fokker.solvers.plan import Eval
+from fokker.solvers.plan_algebra import canonical, distance
+from fokker.solvers.registry import get
+from fokker.solvers.run import run
+from fokker.solvers.schedules import RectifiedFlow
 from fokker.toy_models import problem
 
 P = problem("mixture")

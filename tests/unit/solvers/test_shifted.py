@@ -15,16 +15,21 @@ from fokker.analysis.gaussian_path import Normal, marginal
 from fokker.analysis.law import output_law
 from fokker.solvers.errors import InvalidPlanError, PredictionError
 from fokker.solvers.grids import Grid, uniform_lam, wavy_lam
-from fokker.solvers.mean_reverting import ConstantTheta, CosineTheta, LinearTheta, MeanReverting
-from fokker.solvers.multistep import multistep
 from fokker.solvers.plan import Plan, Tape
 from fokker.solvers.plan_algebra import distance
 from fokker.solvers.process import Node
+from fokker.solvers.processes.mean_reverting import (
+    ConstantTheta,
+    CosineTheta,
+    LinearTheta,
+    MeanReverting,
+)
+from fokker.solvers.processes.shifted import around, from_velocity, shifted
 from fokker.solvers.registry import get
-from fokker.solvers.resshift import ResShift
 from fokker.solvers.rows import data_row
 from fokker.solvers.run import run
-from fokker.solvers.shifted import around, from_velocity, shifted
+from fokker.solvers.samplers.multistep import multistep
+from fokker.solvers.samplers.resshift import ResShift
 
 EXACT = 1e-12
 PROCESS = MeanReverting(sigma_inf=0.3)

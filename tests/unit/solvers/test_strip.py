@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from fokker.solvers.errors import InvalidPlanError
 from fokker.solvers.quadrature import exp_weights, lagrange
-from fokker.solvers.strip import (
+from fokker.solvers.samplers.strip import (
     GAUSSIAN_STRIP,
     check_size,
     clock,

@@ -9,12 +9,12 @@ import torch
 from fokker.solvers.errors import InvalidGridError, InvalidPlanError
 from fokker.solvers.grids import power_t, sinh_lam, uniform_lam, wavy_lam
 from fokker.solvers.plan_algebra import distance
-from fokker.solvers.predictor_corrector import unipc
 from fokker.solvers.registry import get
 from fokker.solvers.run import run
+from fokker.solvers.samplers.predictor_corrector import unipc
+from fokker.solvers.samplers.strip import strip_weights
+from fokker.solvers.samplers.strip_adams import normal_jacobian, strip_adams
 from fokker.solvers.schedules import EDM, VPLinear
-from fokker.solvers.strip import strip_weights
-from fokker.solvers.strip_adams import normal_jacobian, strip_adams
 from fokker.toy_models import Gaussian, exact_model
 from fokker.toy_models.problems import problem
 

@@ -15,13 +15,13 @@ from fokker.solvers.grids import uniform_lam
 from fokker.solvers.model import PREDICTIONS
 from fokker.solvers.registry import get
 from fokker.solvers.run import run
-from fokker.solvers.thresholding import (
+from fokker.solvers.wrappers.thresholding import (
     dpmpp_2m_thresholded,
     dynamic_threshold,
     static_threshold,
     thresholded,
 )
-from fokker.solvers.wrapping import converted, nodes_of
+from fokker.solvers.wrappers.wrapping import converted, nodes_of
 from fokker.toy_models.problems import problem
 
 P = problem("product")

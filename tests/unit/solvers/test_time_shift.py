@@ -15,7 +15,7 @@ from fokker.solvers.grids import grid_from_times, uniform_lam
 from fokker.solvers.registry import get
 from fokker.solvers.run import run
 from fokker.solvers.schedules import EDM, RectifiedFlow, VPLinear
-from fokker.solvers.time_shift import (
+from fokker.solvers.wrappers.time_shift import (
     ddim_time_shift,
     ddim_time_shift_target,
     matching_times,

@@ -15,9 +15,9 @@ from fokker.analysis.paired import exact_history, rms
 from fokker.solvers.errors import InvalidPlanError
 from fokker.solvers.grids import wavy_lam
 from fokker.solvers.plan_algebra import distance
-from fokker.solvers.predictor_corrector import unipc, unipc_order
 from fokker.solvers.registry import get
 from fokker.solvers.run import run
+from fokker.solvers.samplers.predictor_corrector import unipc, unipc_order
 from fokker.solvers.schedules import VPLinear
 from laws.measuring import PROCESS, SPAN, flow_problem
 from laws.zoo import grid_map

@@ -12,7 +12,7 @@ from scipy import stats
 
 from fokker.solvers.errors import InvalidLawError, InvalidProcessError, NoExactFlowError
 from fokker.solvers.grids import karras
-from fokker.solvers.pfgm import student_noise
+from fokker.solvers.processes.pfgm import student_noise
 from fokker.solvers.registry import get
 from fokker.solvers.run import run
 from fokker.solvers.schedules import EDM, RectifiedFlow

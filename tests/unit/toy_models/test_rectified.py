@@ -19,8 +19,8 @@ from fokker.solvers.errors import AnalysisError, InvalidLawError
 from fokker.solvers.grids import grid_from_lams, uniform_lam
 from fokker.solvers.process import Node
 from fokker.solvers.registry import get
-from fokker.solvers.resshift import ResShift
 from fokker.solvers.run import run
+from fokker.solvers.samplers.resshift import ResShift
 from fokker.solvers.schedules import VE, RectifiedFlow, SubVP, VPLinear
 from fokker.toy_models.gaussian import Gaussian
 from fokker.toy_models.law import exact_model

@@ -11,9 +11,9 @@ from scipy import stats
 from torch import Tensor
 
 from fokker.analysis.best_of import best_of_quantile, weighted_chi2_cdf
-from fokker.solvers.boundary import best_boundary, boundary_losses
 from fokker.solvers.errors import AnalysisError, InvalidLawError, ShapeError
 from fokker.solvers.grids import uniform_lam
+from fokker.solvers.processes.boundary import best_boundary, boundary_losses
 from fokker.solvers.registry import get
 from fokker.solvers.run import run
 from fokker.solvers.schedules import VPLinear

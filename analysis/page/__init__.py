@@ -1,0 +1,1 @@
+"""The certificate as one page that needs nothing else: plots, sheets, tables."""

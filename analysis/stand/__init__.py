@@ -1,0 +1,1 @@
+"""Samplers of other libraries certified as shipped: rows, causes, a page."""

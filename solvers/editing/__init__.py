@@ -1,0 +1,1 @@
+"""A given sample as the beginning: exact inversion, noise maps, a target that moves."""

@@ -1,0 +1,1 @@
+"""Samplers with statistics to estimate from a model, or coefficients to search."""

@@ -1,0 +1,304 @@
+"""Gradients through a reversible run: states are rebuilt backwards instead of being stored.
+
+The rows of a plan are solved for their oldest vectors, as in ``plan_algebra.invert``, and as soon
+as a state is known again, the model is asked there once more, with a graph, and the gradient of
+the loss is pushed through that one answer. Memory is that of one evaluation, whatever the number
+of steps; the gradient is that of the numbers that the sampler computed, to rounding.
+"""
+
+from __future__ import annotations
+
+import heapq
+from collections.abc import Mapping, Sequence
+from numbers import Integral
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor, nn
+from torch.autograd.function import once_differentiable
+
+from ..engine.weights import merged, usable
+from ..errors import InvalidPlanError, NonFiniteError, NotInvertibleError
+from ..model import Model
+from ..noise import CellNoise, NoiseSource
+from ..ops import sources
+from ..plan import Eval, Input, Lin, Noise, Plan, Weight, combine
+from ..run import run
+
+
+class Event(NamedTuple):
+    """Vector ``vector`` becomes known from row ``row`` (the same for what a row defines)."""
+
+    row: int
+    vector: int
+
+
+def undoing(plan: Plan) -> list[Event]:
+    """In which order all vectors of a plan can be found again from its outputs, newest first.
+
+    Raises
+    ------
+    NotInvertibleError
+        If some evaluated state cannot: the plan must put out all of its states (``carry=True``).
+    """
+    rows = {i: merged(op) for i, op in enumerate(plan.ops) if isinstance(op, Lin)}
+    touching: dict[int, list[int]] = {i: [] for i in range(len(plan.ops))}
+    asked: dict[int, list[int]] = {i: [] for i in range(len(plan.ops))}
+    for i, terms in rows.items():
+        for j in {i, *terms}:
+            touching[j].append(i)
+    for i, op in enumerate(plan.ops):
+        if isinstance(op, Eval):
+            asked[op.source].append(i)
+    unknown = {i: {i, *terms} for i, terms in rows.items()}
+    heap: list[tuple[int, int]] = []  # (-row, vector): the newest row first
+    events: list[Event] = []
+    known: set[int] = set()
+
+    def learn(j: int) -> None:
+        known.add(j)
+        for e in asked[j]:
+            heapq.heappush(heap, (-e, e))
+        for i in touching[j]:
+            unknown[i].discard(j)
+            if len(unknown[i]) == 1:
+                (k,) = unknown[i]
+                # an answer of the model is asked for again, with its graph, never solved for
+                asks = isinstance(plan.ops[k], Eval)
+                if k == i or (not asks and _all_nonzero(rows[i][k])):
+                    heapq.heappush(heap, (-i, k))
+
+    for i, op in enumerate(plan.ops):
+        if isinstance(op, Noise):
+            learn(i)
+    for j in dict.fromkeys(plan.outputs.values()):
+        if j not in known:
+            learn(j)
+    while heap:
+        row, vector = heapq.heappop(heap)
+        if vector not in known:
+            events.append(Event(-row, vector))
+            learn(vector)
+    lost = [op.source for op in plan.ops if isinstance(op, Eval) and op.source not in known]
+    if lost:
+        msg = (
+            f"vector {lost[0]}, where the model was asked, cannot be found again from the outputs "
+            f"{sorted(plan.outputs)}; build a reversible sampler with carry=True"
+        )
+        raise NotInvertibleError(msg)
+    return events
+
+
+def _all_nonzero(w: Weight) -> bool:
+    return bool((torch.as_tensor(w) != 0).all())
+
+
+def _check_weights(plan: Plan) -> None:
+    for op in plan.ops:
+        terms = op.terms if isinstance(op, Lin) else ()
+        if any(isinstance(w, Tensor) and w.requires_grad for _, w in terms):
+            msg = "a reversible gradient does not reach learned weights; use run(..., grad=True)"
+            raise NotInvertibleError(msg)
+
+
+def reversible_sample(
+    plan: Plan,
+    model: Model,
+    x: Tensor,
+    *,
+    params: Sequence[Tensor] | None = None,
+    noise: NoiseSource | int | None = None,
+    history: Mapping[str, Tensor] | None = None,
+) -> dict[str, Tensor]:
+    """Run a reversible plan so that its outputs can be differentiated at constant memory.
+
+    Parameters
+    ----------
+    plan : Plan
+        Built with ``carry=True``; its weights are numbers or arrays, not learned.
+    model : callable
+        Asked once forward and once backward at each state; must answer the same twice.
+    x : Tensor
+        Start, shape (B, *D).
+    params : sequence of Tensor, optional
+        What else to differentiate by; the parameters of the model if it is a module.
+    noise, history
+        As of :func:`.run.run`.
+
+    Returns
+    -------
+    dict
+        All outputs of the plan by name, each with a graph to x, the history and ``params``.
+
+    Raises
+    ------
+    NotInvertibleError
+        If a state cannot be found again from the outputs, or a weight is learned.
+    NonFiniteError
+        As of :func:`.run.run`; and if a gradient is not finite.
+    """
+    _check_weights(plan)
+    given = {**(history or {}), "x": x}
+    missing = [name for name in plan.inputs if name not in given]
+    if missing:
+        msg = f"the plan needs the inputs {sorted(plan.inputs)}; {missing[0]!r} is missing"
+        raise InvalidPlanError(msg)
+    inputs = {name: given[name] for name in plan.inputs}
+    params = parameters_of(model) if params is None else tuple(params)
+    source = CellNoise(int(noise)) if isinstance(noise, (int, Integral)) else noise
+    job = _Job(plan, model, tuple(undoing(plan)), source, len(inputs))
+    values = _Reversible.apply(job, *inputs.values(), *params)
+    return dict(zip(plan.outputs, values, strict=True))
+
+
+def parameters_of(model: Model) -> tuple[Tensor, ...]:
+    """The parameters of a model that is a module and wants gradients; none of others."""
+    if not isinstance(model, nn.Module):
+        return ()
+    return tuple(p for p in model.parameters() if p.requires_grad)
+
+
+class _Job(NamedTuple):
+    """What a backward pass needs besides tensors; the first ``count`` of these are inputs."""
+
+    plan: Plan
+    model: Model
+    events: tuple[Event, ...]
+    noise: NoiseSource | None
+    count: int
+
+
+class _Reversible(torch.autograd.Function):
+    """The plan as one operation of autograd, whose backward pass rebuilds its states."""
+
+    @staticmethod
+    def forward(ctx: Any, job: _Job, *tensors: Tensor) -> tuple[Tensor, ...]:
+        inputs = dict(zip(job.plan.inputs, tensors[: job.count], strict=True))
+        x = inputs.pop("x")
+        out = run(job.plan, job.model, x, noise=job.noise, history=inputs).outputs
+        ctx.job = job
+        ctx.save_for_backward(*out.values(), *tensors[job.count :])
+        return tuple(out.values())
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, *bars: Tensor | None) -> tuple[Tensor | None, ...]:  # pyright: ignore[reportIncompatibleMethodOverride]
+        job, saved = ctx.job, ctx.saved_tensors
+        values, params = saved[: len(bars)], saved[len(bars) :]
+        sweep = _Sweep(job, params)
+        for j, value, bar in zip(job.plan.outputs.values(), values, bars, strict=True):
+            sweep.vectors[j] = value
+            sweep.give(j, bar)
+        sweep.go()
+        found = [sweep.inputs.get(name) for name in job.plan.inputs]
+        for grad in (*found, *sweep.grads):
+            if grad is not None and not bool(torch.isfinite(grad).all()):
+                msg = "the gradient of a reversible run is not finite; its states may have grown"
+                raise NonFiniteError(msg)
+        return (None, *found, *sweep.grads)
+
+
+class _Sweep:
+    """From the outputs to the inputs: states rebuilt, gradients pushed through as they come."""
+
+    def __init__(self, job: _Job, params: tuple[Tensor, ...]) -> None:
+        self.ops, self.job, self.params = job.plan.ops, job, params
+        self.vectors: dict[int, Tensor] = {}
+        self.bars: dict[int, Tensor] = {}
+        self.graphs: dict[int, tuple[Tensor, Tensor]] = {}
+        self.inputs: dict[str, Tensor] = {}
+        self.grads: list[Tensor | None] = [None] * len(params)
+        self.row = len(self.ops) - 1  # gradients of all later rows are pushed through
+
+    def give(self, j: int, bar: Tensor | None) -> None:
+        """Add to the gradient of a vector."""
+        if bar is not None:
+            self.bars[j] = self.bars[j] + bar if j in self.bars else bar
+
+    def go(self) -> None:
+        """The whole way back; a vector is dropped after its last use."""
+        events = self._needed()
+        last = {
+            j: k for k, event in enumerate(events) for j in (event.vector, *self._reads(event))
+        }
+        ends: dict[int, list[int]] = {}
+        for j, k in last.items():
+            ends.setdefault(k, []).append(j)
+        self.push()
+        for k, event in enumerate(events):
+            self.vectors[event.vector] = self._rebuilt(event)
+            for j in ends.get(k, ()):
+                self.vectors.pop(j, None)
+            self.push()
+
+    def _needed(self) -> list[Event]:
+        """The events that some evaluation depends on."""
+        wanted: set[int] = set()
+        kept = []
+        for event in reversed(self.job.events):
+            if isinstance(self.ops[event.row], Eval) or event.vector in wanted:
+                wanted.update(self._reads(event))
+                kept.append(event)
+        return kept[::-1]
+
+    def _reads(self, event: Event) -> list[int]:
+        op = self.ops[event.row]
+        return [j for j in (event.row, *sources(op)) if j != event.vector]
+
+    def _vector(self, j: int) -> Tensor:
+        op = self.ops[j]
+        if isinstance(op, Noise) and self.job.noise is not None:
+            return self.job.noise.draw(op, next(iter(self.vectors.values())))
+        return self.vectors[j]
+
+    def _rebuilt(self, event: Event) -> Tensor:
+        op = self.ops[event.row]
+        if isinstance(op, Eval):
+            return self._ask(event.row, op)
+        terms = merged(op) if isinstance(op, Lin) else {}
+        rest = {j: w for j, w in terms.items() if j != event.vector}
+        vectors = [self._vector(j) for j in rest]
+        weights = [usable(w, vectors[0]) for w in rest.values()] if rest else []
+        if event.vector == event.row:
+            return combine(tuple(weights), tuple(vectors))
+        value = self._vector(event.row)
+        if rest:
+            value = value - combine(tuple(weights), tuple(vectors))
+        return value / usable(terms[event.vector], value)
+
+    def _ask(self, row: int, op: Eval) -> Tensor:
+        """The model once more at a rebuilt state, with a graph while its gradient is to come."""
+        with torch.set_grad_enabled(row <= self.row):
+            leaf = self.vectors[op.source].detach().requires_grad_(row <= self.row)
+            out = self.job.model(leaf, op.node.t).to(leaf.dtype)
+        if row <= self.row:
+            self.graphs[row] = leaf, out
+        return out.detach()
+
+    def _through(self, op: Eval, bar: Tensor) -> None:
+        """Push the gradient of one answer of the model to its state and to the parameters."""
+        leaf, out = self.graphs[self.row]
+        if not out.requires_grad:
+            return  # an answer that depends on nothing
+        x, *rest = torch.autograd.grad(out, [leaf, *self.params], bar, allow_unused=True)
+        self.give(op.source, x)
+        for k, grad in enumerate(rest):
+            old = self.grads[k]
+            self.grads[k] = old if grad is None else grad if old is None else old + grad
+
+    def push(self) -> None:
+        """Carry gradients down the rows until an evaluation is met that is not rebuilt yet."""
+        while self.row >= 0:
+            op, bar = self.ops[self.row], self.bars.get(self.row)
+            if isinstance(op, Eval) and bar is not None:
+                if self.row not in self.graphs:
+                    return
+                self._through(op, bar)
+            elif isinstance(op, Lin) and bar is not None:
+                for j, w in op.terms:
+                    self.give(j, bar * usable(w, bar))
+            elif isinstance(op, Input) and bar is not None:
+                self.inputs[op.name] = bar
+            self.graphs.pop(self.row, None)
+            self.bars.pop(self.row, None)
+            self.row -= 1

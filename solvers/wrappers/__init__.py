@@ -1,0 +1,1 @@
+"""A model or a step wrapped: thresholding, guidance, time shift, and what depends on the data."""
