@@ -2,8 +2,8 @@
 
 A reversible sampler carries two states (see ``samplers/reversible.py``). From both its inverse
 recovers both starts, and running forward again gives the first pair back to rounding. DDIM
-inversion, the control, runs DDIM upwards with the model asked at the *cleaner* end of each step: its round trip
-is wrong by O(h).
+inversion, the control, runs DDIM upwards with the model asked at the *cleaner* end of each step:
+its round trip is wrong by O(h).
 
 An edit is one inversion with one model and one sampling with another.
 """
