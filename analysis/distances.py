@@ -21,6 +21,7 @@ from torch import Tensor
 
 from ..solvers.errors import AnalysisError
 from ..solvers.process import Array
+from ..solvers.transport.bures import bures_squared
 
 
 def diagonal_w2(mean_a: ArrayLike, var_a: ArrayLike, mean_b: ArrayLike, var_b: ArrayLike) -> float:
@@ -132,42 +133,6 @@ def _gaussians(mean_a: Any, cov_a: Any, mean_b: Any, cov_b: Any) -> tuple[bool, 
     return as_tensor, [ma, (ca + ca.T) / 2, mb, (cb + cb.T) / 2]
 
 
-class _Bures(torch.autograd.Function):
-    """Squared Bures distance ``min_Q |A^{1/2} - B^{1/2} Q|_F^2`` over orthogonal Q.
-
-    The minimiser is the polar factor of ``B^{1/2} A^{1/2}``. As a norm of a difference the value
-    is exact at A = B, where ``tr A + tr B - 2 tr (A^{1/2} B A^{1/2})^{1/2}`` leaves 1e-8 after its
-    root. The gradient is ``I - T`` with T the optimal map ``B^{1/2} Q A^{-1/2}``.
-    """
-
-    @staticmethod
-    def forward(ctx: Any, a: Tensor, b: Tensor) -> Tensor:
-        roots, inverses = zip(*(_matrix_roots(c) for c in (a, b)), strict=True)
-        u, _, vh = torch.linalg.svd(roots[1] @ roots[0])
-        q = u @ vh
-        ctx.save_for_backward(roots[0], roots[1], inverses[0], inverses[1], q)
-        return (roots[0] - roots[1] @ q).square().sum()
-
-    @staticmethod
-    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor, Tensor]:
-        root_a, root_b, inverse_a, inverse_b, q = ctx.saved_tensors
-        eye = torch.eye(q.shape[0], dtype=q.dtype, device=q.device)
-        forth, back = root_b @ q @ inverse_a, root_a @ q.T @ inverse_b
-        return grads[0] * (eye - (forth + forth.T) / 2), grads[0] * (eye - (back + back.T) / 2)
-
-
-def _matrix_roots(c: Tensor) -> tuple[Tensor, Tensor]:
-    """Symmetric root of a positive semidefinite matrix, and the pseudo-inverse of that root.
-
-    Eigenvalues within rounding of 0 are 0: their roots would be noise of size 1e-8.
-    """
-    values, vectors = torch.linalg.eigh(c)
-    floor = 4 * len(values) * torch.finfo(values.dtype).eps * values[-1]
-    root = torch.where(values > floor, values, torch.zeros_like(values)).sqrt()
-    inverse = torch.where(root > 0, 1 / root, torch.zeros_like(root))
-    return (vectors * root) @ vectors.T, (vectors * inverse) @ vectors.T
-
-
 def gaussian_w2(mean_a: Any, cov_a: Any, mean_b: Any, cov_b: Any) -> Any:
     """W2 of two Gaussians: ``W2^2 = |m_a - m_b|^2 + Bures(A, B)^2`` (Olkin & Pukelsheim 1982).
 
@@ -181,7 +146,7 @@ def gaussian_w2(mean_a: Any, cov_a: Any, mean_b: Any, cov_b: Any) -> Any:
         For wrong shapes, non-finite entries, asymmetric or indefinite covariances.
     """
     as_tensor, (ma, ca, mb, cb) = _gaussians(mean_a, cov_a, mean_b, cov_b)
-    square = (ma - mb).square().sum() + _Bures.apply(ca, cb)
+    square = (ma - mb).square().sum() + bures_squared(ca, cb)
     return as_result(safe_root(square), as_tensor)
 
 

@@ -1,0 +1,116 @@
+r"""Linear references: the diffusions ``dX = (F X + a) du + L dW`` that a bridge stays close to.
+
+Over a stretch of length h the transition is Gaussian, ``X_{u+h} = Phi X_u + b + N(0, Q)``::
+
+    Phi = exp(F h)     b = int_0^h exp(F r) a dr     Q = int_0^h exp(F r) L L^T exp(F^T r) dr
+
+all three from one matrix exponential (Van Loan 1978), in float64.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor
+
+from ..errors import InvalidLawError
+from ..parameters import parameter
+
+
+class Transition(NamedTuple):
+    """``X_end = phi X_start + shift + N(0, cov)``; shapes (d, d), (d,), (d, d)."""
+
+    phi: Tensor
+    shift: Tensor
+    cov: Tensor
+
+
+@dataclass(frozen=True, eq=False)
+class LinearReference:
+    """``dX = (F X + a) du + L dW`` with constant coefficients, u in [0, 1].
+
+    Parameters
+    ----------
+    drift_matrix : Tensor
+        F, shape (d, d); any matrix, rotations too.
+    diffusion : Tensor
+        L, shape (d, d), with L L^T positive definite: a bridge needs a density at every point.
+    offset : Tensor, optional
+        a, shape (d,); zero by default.
+
+    Raises
+    ------
+    InvalidLawError
+        If shapes do not fit, a value is not finite, or L L^T is singular.
+
+    See Also
+    --------
+    brownian, ornstein_uhlenbeck : The two that the literature uses most.
+    """
+
+    drift_matrix: Tensor
+    diffusion: Tensor
+    offset: Any = None
+
+    def __post_init__(self) -> None:
+        f = _matrix(self.drift_matrix, "drift_matrix", None)
+        lower = _matrix(self.diffusion, "diffusion", len(f))
+        given = torch.zeros(len(f)) if self.offset is None else self.offset
+        a = parameter(torch.as_tensor(given, dtype=torch.float64), "offset", (len(f),))
+        smallest = float(torch.linalg.svdvals(lower)[-1])
+        if smallest <= 1e-12 * float(lower.abs().max()):
+            msg = (
+                "the diffusion of a reference must be invertible, or its bridges have no density; "
+                f"its smallest singular value is {smallest:.3g}"
+            )
+            raise InvalidLawError(msg)
+        self.__dict__.update(drift_matrix=f, diffusion=lower, offset=a)
+
+    @property
+    def dim(self) -> int:
+        """Dimension d."""
+        return len(self.drift_matrix)
+
+    @property
+    def covariance_rate(self) -> Tensor:
+        """L L^T, shape (d, d)."""
+        return self.diffusion @ self.diffusion.mT
+
+    def drift(self, x: Tensor) -> Tensor:
+        """``F x + a`` for points x of shape (B, d)."""
+        return x @ self.drift_matrix.mT + self.offset
+
+    def transition(self, length: float) -> Transition:
+        """The law of X at the end of a stretch of this length >= 0, given X at its start."""
+        d, f = self.dim, self.drift_matrix
+        block = torch.zeros(2 * d, 2 * d, dtype=torch.float64)
+        block[:d, :d], block[:d, d:], block[d:, d:] = -f, self.covariance_rate, f.mT
+        power = torch.linalg.matrix_exp(block * length)
+        phi = power[d:, d:].mT
+        cov = phi @ power[:d, d:]
+        line = torch.zeros(d + 1, d + 1, dtype=torch.float64)
+        line[:d, :d], line[:d, d] = f, self.offset
+        shift = torch.linalg.matrix_exp(line * length)[:d, d]
+        return Transition(phi, shift, (cov + cov.mT) / 2)
+
+
+def _matrix(value: Any, name: str, dim: int | None) -> Tensor:
+    m = parameter(torch.as_tensor(value, dtype=torch.float64), name, (dim, dim))
+    if m.shape[0] != m.shape[1]:
+        msg = f"{name} must be square, got {tuple(m.shape)}"
+        raise InvalidLawError(msg)
+    return m
+
+
+def brownian(dim: int, sigma: float = 1.0) -> LinearReference:
+    """``dX = sigma dW`` in ``dim`` dimensions; its static bridge is entropic with 2 sigma^2."""
+    eye = torch.eye(dim, dtype=torch.float64)
+    return LinearReference(0.0 * eye, sigma * eye)
+
+
+def ornstein_uhlenbeck(dim: int, kappa: float, sigma: float, mean: float = 0.0) -> LinearReference:
+    """``dX = kappa (mean - X) du + sigma dW``."""
+    eye = torch.eye(dim, dtype=torch.float64)
+    return LinearReference(-kappa * eye, sigma * eye, torch.full((dim,), kappa * mean))
