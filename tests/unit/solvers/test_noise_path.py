@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import math
 
+import numpy as np
 import pytest
 import torch
 
@@ -71,14 +72,12 @@ def test_the_area_of_a_coarse_cell_is_the_area_under_its_path(clock: str):
 class Impulses:
     """Every finest field is a unit vector: what comes out is its own dependence on the noise."""
 
-    sample_ids = None
-
     def __init__(self, count: int) -> None:
-        self.count, self.ids = count, {}
+        self.count, self.seen = count, {}
 
-    def draw(self, cell: Noise, _like: torch.Tensor) -> torch.Tensor:
-        i = self.ids.setdefault((cell.a, cell.kind), len(self.ids))
-        return torch.eye(self.count, dtype=torch.float64)[i : i + 1]
+    def take(self, name: tuple[str, str], i: int, _like: torch.Tensor) -> np.ndarray:
+        k = self.seen.setdefault((*name, i), len(self.seen))
+        return np.eye(self.count, dtype=np.float32)[k : k + 1]
 
 
 @on_clocks
@@ -86,7 +85,7 @@ def test_increments_and_areas_have_their_exact_covariance(clock: str):
     """Var W = m, Var H = m/12, uncorrelated in a cell and between cells; and with a part of W."""
     edges = EDGES[clock]
     path = GridPath(edges, seed=0)
-    vars(path)["_fine"] = Impulses(16)  # the linear map itself, in place of one draw of it
+    vars(path)["_ahead"] = Impulses(16)  # the linear map itself, in place of one draw of it
     like = torch.empty(1, 16, dtype=torch.float64)
 
     def both(i: int, j: int) -> tuple[torch.Tensor, torch.Tensor, float]:
@@ -113,7 +112,7 @@ def test_increments_and_areas_have_their_exact_covariance(clock: str):
 def test_an_area_without_the_cross_term_would_be_seen():
     """The covariance test has teeth: the naive average of areas has a quarter of the variance."""
     path = GridPath([0.0, 1.0, 2.0], seed=0)
-    vars(path)["_fine"] = Impulses(4)
+    vars(path)["_ahead"] = Impulses(4)
     like = torch.empty(1, 4, dtype=torch.float64)
     _, h1, m1 = path.increment(Noise("lam", 0.0, 1.0, "H"), like)
     _, h2, m2 = path.increment(Noise("lam", 1.0, 2.0, "H"), like)

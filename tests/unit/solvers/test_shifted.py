@@ -14,6 +14,8 @@ import torch
 from fokker.analysis.gaussian_path import Normal, marginal
 from fokker.analysis.law import output_law
 from fokker.solvers.errors import InvalidPlanError, PredictionError
+from fokker.solvers.fitted.dpm_v3 import dpm_v3
+from fokker.solvers.fitted.statistics_v3 import gaussian_statistics
 from fokker.solvers.grids import Grid, uniform_lam, wavy_lam
 from fokker.solvers.plan import Plan, Tape
 from fokker.solvers.plan_algebra import distance
@@ -30,6 +32,8 @@ from fokker.solvers.rows import data_row
 from fokker.solvers.run import run
 from fokker.solvers.samplers.multistep import multistep
 from fokker.solvers.samplers.resshift import ResShift
+from fokker.toy_models.gaussian import Gaussian
+from fokker.toy_models.law import exact_model
 
 EXACT = 1e-12
 PROCESS = MeanReverting(sigma_inf=0.3)
@@ -263,3 +267,34 @@ def test_on_a_conditional_gaussian_the_ordinary_orders_are_seen():
         assert slope == pytest.approx(order, abs=0.2), name
     slope = math.log2(error("euler_maruyama", 1024) / error("euler_maruyama", 2048))
     assert slope == pytest.approx(1, abs=0.2)
+
+
+@pytest.mark.parametrize("order", [1, 2, 3])
+@pytest.mark.parametrize("process", [PROCESS, MeanReverting(last=0.05), ResShift()])
+def test_with_the_statistics_of_a_gaussian_one_step_of_mrs_is_exact(process, order):
+    """``x_0 | mu ~ N(m, diag c^2)``: DPM-Solver-v3 in w, and the same plan written in x."""
+    m, var = np.array([0.5, -0.3, 0.8]), np.array([0.4, 0.05, 0.002])
+    mu = torch.tensor([[0.2, 0.6, -0.1]], dtype=F64)
+    law = Gaussian.from_eigen(
+        torch.from_numpy(m) - mu[0], torch.eye(3, dtype=F64), torch.from_numpy(var)
+    )  # of w
+    in_w = exact_model(law, process)
+
+    def restorer(x: torch.Tensor, t: float) -> torch.Tensor:
+        return in_w(x - mu, t) + mu
+
+    statistics = gaussian_statistics(m - mu[0].numpy(), var)
+    t0 = 0.9 * process.t_max
+    start = process.node(t0)
+    grid = Grid((start, process.node_at_lam(start.lam + 5.0)))
+    x = mu + start.sigma * torch.randn(8, 3, generator=torch.Generator().manual_seed(3)).to(F64)
+    ends = [(n.alpha, n.sigma) for n in grid.nodes]
+    truth = mu + law.flow(x - mu, *ends)
+    plan = dpm_v3(process, grid, order=order, statistics=statistics)
+    for found in (
+        run(plan, shifted(restorer, mu), x - mu).x + mu,
+        run(around(plan), restorer, x, history={"mu": mu.expand_as(x)}).x,
+    ):
+        torch.testing.assert_close(found, truth, rtol=0, atol=1e-8)
+    plain = dpm_v3(process, grid, order=order)  # no statistics: no fixed parameterisation does
+    assert (run(plain, shifted(restorer, mu), x - mu).x + mu - truth).abs().max() > 0.05

@@ -1,0 +1,1 @@
+"""How a density moves: residuals of the Fokker-Planck equation, and its solution on grids."""

@@ -1,0 +1,1 @@
+"""Langevin dynamics at a level of noise: correctors, chains over levels, conditioned sampling."""

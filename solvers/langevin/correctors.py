@@ -1,0 +1,247 @@
+r"""Correctors: some Langevin steps at one level of noise, plain, adjusted or preconditioned.
+
+A corrector changes no level: it is given x at node s, the score there, and noise, and gives x
+back. What it keeps:
+
+* :class:`Langevin` (Score-SDE's): the law of the level up to the bias of ULA, see ``steps``.
+* :class:`Mala`: exactly the law of the density that it is given, for any rule whose step is one
+  number (Roberts & Tweedie 1996; Metropolis-adjusted Langevin). It needs the density, or its
+  logarithm up to a constant: a score alone cannot be adjusted.
+* :class:`DampedLangevin`: steps shortened along one direction e by the Levenberg-Marquardt matrix
+  ``P = (I + e e^T/damping)^{-1}`` of LML (Wang et al. 2025, arXiv:2505.24222), here with the noise
+  that belongs to it: ``x + h P score + sqrt(2 h) P^{1/2} z``. For an e that does not depend on x
+  its small steps keep the law. LML itself (``wrappers/lml.py``) turns the noise prediction of an
+  ODE solver by the same matrix and has no noise.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Protocol
+
+import torch
+from torch import Tensor
+
+from ..errors import InvalidPlanError, NonFiniteError
+from ..process import Node
+from ..wrappers.wrapping import column, inner
+from .steps import LevelRule, SnrPublished, SnrRule, StepRule, as_column, langevin_step, positive
+
+Score = Callable[[Tensor], Tensor]
+"""The score at the level in question, (B, *D) -> (B, *D)."""
+Draw = Callable[[int], Tensor]
+"""Standard normal field number j of this visit, (B, *D); fields are independent."""
+LogDensity = Callable[[Tensor, float], Tensor]
+"""``log p_t(x)`` up to a constant, (B, *D) and a time -> (B,)."""
+
+
+class Corrector(Protocol):
+    """Some steps that keep the level."""
+
+    @property
+    def fields(self) -> int:
+        """How many noise fields a visit draws."""
+        ...
+
+    @property
+    def evaluations(self) -> int:
+        """How often a visit asks the model."""
+        ...
+
+    def __call__(self, x: Tensor, score: Score, draw: Draw, s: Node, t: Node) -> Tensor:
+        """The state after this visit at s, before the step from s to t."""
+        ...
+
+
+def check_steps(steps: int) -> None:
+    """Refuse a number of corrector steps that is no whole number >= 1.
+
+    Raises
+    ------
+    InvalidPlanError
+        Naming it.
+    """
+    if isinstance(steps, bool) or not isinstance(steps, int) or steps < 1:
+        msg = f"a corrector needs a whole number of steps, at least 1, got {steps!r}"
+        raise InvalidPlanError(msg)
+
+
+@dataclass(frozen=True)
+class Langevin:
+    """``steps`` unadjusted steps, each of the size that ``rule`` says."""
+
+    rule: StepRule = field(default_factory=LevelRule)
+    steps: int = 1
+
+    def __post_init__(self) -> None:
+        check_steps(self.steps)
+
+    @property
+    def fields(self) -> int:
+        """One a step."""
+        return self.steps
+
+    @property
+    def evaluations(self) -> int:
+        """One a step."""
+        return self.steps
+
+    def __call__(self, x: Tensor, score: Score, draw: Draw, s: Node, t: Node) -> Tensor:
+        """See :class:`Corrector`."""
+        for j in range(self.steps):
+            g, z = score(x), draw(j)
+            x = langevin_step(x, g, self.rule(g, z, s, t), z)
+        return x
+
+
+def mala_log_ratio(
+    now: tuple[Tensor, Tensor, Tensor], new: tuple[Tensor, Tensor, Tensor], step: Tensor
+) -> Tensor:
+    """Log of the ratio that accepts a move, (B,); each state is ``(x, score, log density)``.
+
+    ``log p(x') - log p(x) + (|x' - x - e s(x)|^2 - |x - x' - e s(x')|^2)/(4 e)``, before the
+    minimum with 0.
+    """
+    (x, s, log_p), (y, s_new, log_q) = now, new
+    forth, back = y - x - step * s, x - y - step * s_new
+    drift = (inner(forth, forth) - inner(back, back)) / (4 * step)
+    return log_q - log_p + drift.flatten()
+
+
+@dataclass(frozen=True)
+class Mala:
+    """``steps`` Metropolis-adjusted steps; keeps ``log_density`` exactly at every step size.
+
+    Each step draws two fields: of its proposal, and one whose first number decides. A visit asks
+    the model once more than it has steps. A proposal of density 0 is refused.
+
+    Raises
+    ------
+    InvalidPlanError
+        Without a density, and for a rule whose step depends on the state: the proposal then has
+        another density than is written here.
+    NonFiniteError
+        If the density is NaN, or not positive where the chain is.
+    """
+
+    log_density: LogDensity | None = None
+    rule: StepRule = field(default_factory=LevelRule)
+    steps: int = 1
+
+    def __post_init__(self) -> None:
+        check_steps(self.steps)
+        if not callable(self.log_density):
+            msg = (
+                f"MALA needs the log density as a function (x, t), got {self.log_density!r}; "
+                "without one use Langevin"
+            )
+            raise InvalidPlanError(msg)
+        if isinstance(self.rule, (SnrRule, SnrPublished)):
+            msg = f"MALA needs a step that does not depend on the state, got {self.rule!r}"
+            raise InvalidPlanError(msg)
+
+    @property
+    def fields(self) -> int:
+        """Two a step."""
+        return 2 * self.steps
+
+    @property
+    def evaluations(self) -> int:
+        """One more than steps."""
+        return self.steps + 1
+
+    def __call__(self, x: Tensor, score: Score, draw: Draw, s: Node, t: Node) -> Tensor:
+        """See :class:`Corrector`."""
+        now = (x, score(x), self._log(x, s))
+        if not bool(torch.isfinite(now[2]).all()):
+            ids = (~torch.isfinite(now[2])).nonzero().flatten().tolist()
+            msg = f"the density is not positive at t = {s.t} where samples {ids[:8]} are"
+            raise NonFiniteError(msg, t=s.t, sample_ids=ids)
+        for j in range(self.steps):
+            z = draw(2 * j)
+            step = as_column(self.rule(now[1], z, s, t), x)
+            y = langevin_step(now[0], now[1], step, z)
+            new = (y, score(y), self._log(y, s))
+            log_ratio = mala_log_ratio(now, new, step)
+            a, b, c = accepted(now, new, log_ratio, draw(2 * j + 1))
+            now = (a, b, c)
+        return now[0]
+
+    def _log(self, x: Tensor, s: Node) -> Tensor:
+        value = self.log_density(x, s.t) if self.log_density else x.new_zeros(len(x))
+        if bool(torch.isnan(value).any()):
+            ids = torch.isnan(value).nonzero().flatten().tolist()
+            msg = f"the log density is NaN at t = {s.t} in samples {ids[:8]}"
+            raise NonFiniteError(msg, t=s.t, sample_ids=ids)
+        return value
+
+
+def accepted(
+    now: tuple[Tensor, ...], new: tuple[Tensor, ...], log_ratio: Tensor, field_: Tensor
+) -> tuple[Tensor, ...]:
+    """The new state of each sample where its ratio exceeds a uniform number, else the old one.
+
+    The uniform number is the normal distribution function of the field's first number.
+    """
+    yes = torch.special.log_ndtr(field_.flatten(1)[:, 0]) < log_ratio
+    return tuple(
+        torch.where(column(yes, a).bool() if a.ndim > 1 else yes, b, a)
+        for a, b in zip(now, new, strict=True)
+    )
+
+
+def damped(v: Tensor, e: Tensor, damping: float, power: float = 1.0) -> Tensor:
+    """``P^power v`` with ``P = (I + e e^T/damping)^{-1}``; along e it is ``d/(d + |e|^2)``.
+
+    Inner products are of each sample, (B, *D). ``power = 0.5`` is the symmetric root.
+
+    Raises
+    ------
+    InvalidPlanError
+        If the damping is not positive.
+    """
+    positive(damping, "the damping")
+    size = inner(e, e)
+    safe = torch.where(size > 0, size, torch.ones_like(size))
+    # 1 - (d/(d + |e|^2))^power without cancellation where |e|^2 is small beside the damping
+    less = -torch.expm1(-power * torch.log1p(size / damping))
+    return v - e * (inner(e, v) / safe * less)
+
+
+@dataclass(frozen=True)
+class DampedLangevin:
+    """Langevin steps shortened along e, the score where the visit begins.
+
+    e is the score scaled by sigma, that is minus the noise prediction, so the damping has no unit;
+    it is frozen during a visit. As it depends on where the visit begins, the law is kept only in
+    the limit of small e or large damping, where it is :class:`Langevin`.
+    """
+
+    rule: StepRule = field(default_factory=LevelRule)
+    steps: int = 1
+    damping: float = 1.0
+
+    def __post_init__(self) -> None:
+        check_steps(self.steps)
+        positive(self.damping, "the damping")
+
+    @property
+    def fields(self) -> int:
+        """One a step."""
+        return self.steps
+
+    @property
+    def evaluations(self) -> int:
+        """One a step."""
+        return self.steps
+
+    def __call__(self, x: Tensor, score: Score, draw: Draw, s: Node, t: Node) -> Tensor:
+        """See :class:`Corrector`."""
+        e: Tensor | None = None
+        for j in range(self.steps):
+            g, z = score(x), draw(j)
+            e = s.sigma * g if e is None else e
+            step = self.rule(g, z, s, t)
+            x = langevin_step(x, damped(g, e, self.damping), step, damped(z, e, self.damping, 0.5))
+        return x
