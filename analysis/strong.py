@@ -120,7 +120,7 @@ def _cells(found: Response, process: Process | None) -> list[_Cell]:
     merged: dict[tuple[str, float, float], _Cell] = {}
     zero = np.zeros(found.start.shape)
     for noise, coefficient in zip(found.cells, found.noises, strict=True):
-        low, high = _lams(noise, process)
+        low, high = noise_span(noise, process)
         key = (noise.clock, noise.a, noise.b)
         cell = merged.setdefault(key, _Cell(low, high, noise, zero, zero))
         if noise.kind == "W":
@@ -138,7 +138,7 @@ def _cells(found: Response, process: Process | None) -> list[_Cell]:
     return out
 
 
-def _lams(noise: Noise, process: Process | None) -> tuple[float, float]:
+def noise_span(noise: Noise, process: Process | None) -> tuple[float, float]:
     if noise.clock != "t":
         if noise.clock not in ("lam", "rho2") and not noise.clock.startswith("snr^"):
             msg = f"noise of clock {noise.clock!r} belongs to no Brownian path in lam"
@@ -193,7 +193,7 @@ def _on_cells(
     low = np.array([cell.low for cell in cells])[:, None]
     width = np.array([cell.high for cell in cells])[:, None] - low
     lam = low + width * x
-    shapes = [_shape(cell.noise, row, process) for cell, row in zip(cells, lam, strict=True)]
+    shapes = [noise_kernel(cell.noise, row, process) for cell, row in zip(cells, lam, strict=True)]
     flat, slope = np.stack([s[0] for s in shapes]), np.stack([s[1] for s in shapes])
     w, h = np.stack([cell.w for cell in cells]), np.stack([cell.h for cell in cells])
     gap = _kernel(data, lam, end, eta) - (
@@ -210,7 +210,7 @@ def _kernel(data: Normal, lam: Array, end: Node, eta: float) -> Array:
     return math.sqrt(2 * eta) * end.alpha * np.sqrt(rho2) * shrink
 
 
-def _shape(noise: Noise, lam: Array, process: Process | None) -> tuple[Array, Array]:
+def noise_kernel(noise: Noise, lam: Array, process: Process | None) -> tuple[Array, Array]:
     """Kernels per unit of lam of a W and an H noise of unit coefficient at points of the cell."""
     if noise.clock == "t":
         if process is None:

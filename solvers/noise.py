@@ -150,8 +150,7 @@ class GridPath:
         """Standard normal field of the cell: its increment (W) or area (H), normalised."""
         first, last = self.span(cell)
         if last - first == 1:
-            field = torch.from_numpy(self._ahead.take((cell.clock, cell.kind), first, like))
-            return upload(field, like.device, like.dtype)
+            return self._field((cell.clock, cell.kind), first, like, like.dtype)
         return normalised(self.piece(cell, like, first, last), like)
 
     def increment(self, cell: Noise, like: Tensor) -> tuple[Tensor, Tensor, float]:
@@ -183,15 +182,19 @@ class GridPath:
     def _finest(self, cell: Noise, i: int, like: Tensor) -> Piece:
         a, b = self.edges[i], self.edges[i + 1]
         measure = clock_measure(cell.clock, a, b)
-        w = self._field(cell.clock, "W", i, like, torch.float64).mul_(math.sqrt(measure))
+        w = self._field((cell.clock, "W"), i, like, torch.float64).mul_(math.sqrt(measure))
         if cell.kind == "W":
             return w, None, measure
-        h = self._field(cell.clock, "H", i, like, torch.float64).mul_(math.sqrt(measure / 12))
+        h = self._field((cell.clock, "H"), i, like, torch.float64).mul_(math.sqrt(measure / 12))
         return w, h, measure
 
-    def _field(self, clock: str, kind: str, i: int, like: Tensor, dtype: torch.dtype) -> Tensor:
+    def _field(
+        self, name: tuple[str, str], i: int, like: Tensor, dtype: torch.dtype
+    ) -> Tensor:
         """Standard normals of one of the finest cells: those of :class:`CellNoise`."""
-        host = torch.from_numpy(self._ahead.take((clock, kind), i, like))
+        host = torch.from_numpy(self._ahead.take(name, i, like))
+        if like.is_cpu and dtype is torch.float32:
+            return host
         return upload(host, like.device, dtype)
 
     def _fresh(

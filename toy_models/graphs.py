@@ -102,7 +102,7 @@ class GaussianGraphs:
     ) -> tuple[Array, Array]:
         """``score = G c + b`` in the free coordinates: G (d, d) and b (d,)."""
         mean, cov = self.marginal(nodes, edges, t, size)
-        gain = -np.linalg.inv(cov)
+        gain: Array = -np.asarray(np.linalg.inv(cov), dtype=np.float64)
         return gain, -gain @ mean
 
 

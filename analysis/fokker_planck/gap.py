@@ -87,22 +87,17 @@ def process_variance(
 def scaled_score_variance(data: float, noisy: float, delta: float, eta: float) -> float:
     """Variance at the data of ``(1 + delta)`` times the exact score, exploding process.
 
-    The law has variance ``data`` and, noised, ``noisy``; with ``a = eta/(eta + delta (1 + eta))``::
+    The law has variance ``data`` and, noised, ``noisy``. With ``L = log(noisy/data)`` and
+    ``b = eta + delta (1 + eta)``::
 
-        V = a data + (1 - a) noisy (data/noisy)^{(1 + eta)(1 + delta)}
+        V = data [e^{-b L} + eta (1 - e^{-b L})/b]
 
     At eta = 0 it is ``data (data/noisy)^delta``: the ODE amplifies the error by the logarithm of
     the span, the SDE forgets it.
     """
-    base = eta + delta * (1 + eta)
-    power = (1 + eta) * (1 + delta)
-    if base == 0:
-        if eta == 0:
-            return data
-        # both terms blow up at delta = -eta/(1+eta); their sum has a limit
-        return data * (1 + eta * math.log(noisy / data))
-    a = eta / base
-    return a * data + (1 - a) * noisy * (data / noisy) ** power
+    b, span = eta + delta * (1 + eta), math.log(noisy / data)
+    kept = -math.expm1(-b * span) / b if b else span
+    return data * (math.exp(-b * span) + eta * kept)
 
 
 def riccati(precision: float, rate: float, f: float, g2: float) -> float:

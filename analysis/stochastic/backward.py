@@ -120,22 +120,34 @@ def interpolate(u: Array, slots: Sequence[Slot], size: Resolution, at: Sequence[
 
     ``at`` has an array for each slot; they broadcast against each other.
     """
-    memories = grids(slots, size)[1:]
-    table, shape = np.moveaxis(u, 0, 1), (1,) * at[0].ndim  # (state, functions, memory...)
-    table = table.reshape(shape + table.shape)
-    for slot, nodes, value in zip(slots[1:], memories, at[1:], strict=True):
-        weights = memory_weights(value, slot, nodes)
-        table = np.einsum(_CONTRACT[table.ndim - at[0].ndim - 2], table, weights)
+    shape, dims = (1,) * at[0].ndim, at[0].ndim
+    table = np.moveaxis(u, 0, 1).reshape((*shape, u.shape[1], u.shape[0], *u.shape[2:]))
+    for slot, nodes, value in zip(slots[1:], grids(slots, size)[1:], at[1:], strict=True):
+        table = _contract(table, dims, memory_weights(value, slot, nodes))
     first, weights = local_weights(at[0], slots[0], size.state)
-    reach = first[..., None] + np.arange(_POINTS)
-    cells = int(np.prod(table.shape[:-2]))
-    flat = table.reshape(cells, *table.shape[-2:])
-    row = np.arange(cells).reshape(table.shape[:-2])[..., None]
-    return np.einsum("...pf,...p->...f", flat[row, reach], weights)
+    cells = int(np.prod(table.shape[:dims]))
+    flat = table.reshape(cells * size.state, -1)
+    row = np.arange(cells).reshape(table.shape[:dims]) * size.state + first
+    out = flat[row] * weights[..., :1]
+    for k in range(1, _POINTS):  # one point at a time: memory, not time, is what tables lack
+        out += flat[row + k] * weights[..., k : k + 1]
+    return out
 
 
-_CONTRACT = {1: "...xfm,...m->...xf", 2: "...xfmr,...m->...xfr", 3: "...xfmrs,...m->...xfrs"}
-"""Sums over the first of so many further live vectors."""
+def _contract(table: Array, dims: int, weights: Array) -> Array:
+    """Sum over the first memory axis: (points, state, functions, m, ...) with (points, m)."""
+    mine = [i for i in range(dims) if table.shape[i] > 1]
+    new = [i for i in range(dims) if weights.shape[i] > 1]
+    if mine and new and max(mine) >= min(new):
+        moved = np.moveaxis(table, dims + 2, -1)
+        extra = moved.ndim - dims - 1
+        spread = weights.reshape(*weights.shape[:-1], *(1,) * extra, weights.shape[-1])
+        return np.einsum("...m,...m->...", moved, spread)
+    rest = table.shape[dims : dims + 2] + table.shape[dims + 3 :]
+    one = table.reshape(-1, *table.shape[dims:])
+    out = np.tensordot(one, weights.reshape(-1, weights.shape[-1]), axes=(3, 1))
+    points = np.broadcast_shapes(table.shape[:dims], weights.shape[:-1])
+    return np.moveaxis(out, -1, 1).reshape(*points, *rest)
 
 
 def expectations(

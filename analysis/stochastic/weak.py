@@ -29,7 +29,7 @@ from ..paired import FlowProblem
 from .backward import Resolution, Slot, Step, expectations, grids
 from .chains import asked, box_chain, output_slot, plan_chain, state_slot
 
-SMALLER = Resolution(state=200, noise=(1, 8, 7, 6, 5))
+SMALLER = Resolution(state=160, noise=(1, 7, 6, 6, 5))
 """Enough for chains with memory, whose tables are large."""
 
 FINEST_BAR = 32

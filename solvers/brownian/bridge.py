@@ -1,62 +1,62 @@
 """A stretch of Brownian path divided in two, given its increment and its space-time area.
 
-Everything is in standard normals: ``x = W / sqrt(m)`` and ``y = H / sqrt(m / 12)`` of a stretch of
-measure m. Let a part p of the measure lie to the left, q = 1 - p to the right. Two cells join to
-one (``joined`` in ``noise.py``) by
+Let w be the increment and h the area of a stretch of measure m = m1 + m2, and p = m1/m, q = m2/m.
+Two cells join to one (``joined`` in ``noise.py``) by
 
-    x = sqrt(p) x1 + sqrt(q) x2,        e = sqrt(q) x1 - sqrt(p) x2,
-    y = p^(3/2) y1 + q^(3/2) y2 + sqrt(3 p q) e,
+    w = w1 + w2,        h = p h1 + q h2 + (q w1 - p w2) / 2.
 
-and the last row has length one, for ``p^3 + q^3 + 3 p q = 1``. So joining is the first half of an
-orthogonal map of (x1, x2, y1, y2) to (x, y, z1, z2), and the exact conditional law of the two
-cells given their union is the inverse map with fresh normals z1, z2: three plane rotations,
+The exact conditional law of the two cells given their union is, with standard normals z1, z2 and
+``s^2 = p^3 + q^3 = 1 - 3 p q``,
 
-    (y, z1) -> (e, r),      (x, e) -> (x1, x2),      (r, z2) -> (y1, y2).
+    w1 = p w + 6 p q h + sqrt(m p q) s z1,          w2 = w - w1,
+    h1 = p^2 g + sqrt(m p q / 12) (q/s) z2,         g = h - sqrt(m p q / 4) z1 / s,
+    h2 = q^2 g - sqrt(m p q / 12) (p/s) z2.
 
-The law is that of Foster, Lyons & Oberhauser 2020 (arXiv:1904.06998), where p = 1/2; the form in
-rotations, for any p, is ours. Without areas the same is the Levy bridge, (x, z1) -> (x1, x2).
-
-A query of a path is linear in all these normals, and its weights come from the transposed map.
+For p = 1/2 it is that of Foster, Lyons & Oberhauser 2020 (arXiv:1904.06998); the form for any p is
+ours. Without areas it is the Levy bridge, ``w1 = p w + sqrt(m p q) z1``.
 """
 
 from __future__ import annotations
 
 import math
 
-Weights = tuple[float, float]
-"""Weights of a stretch's normals in a query: of x, its increment, and of y, its area."""
+import numpy as np
+from numpy.typing import NDArray
+
+Values = list[NDArray[np.float64]]
+"""Increments of a stretch, and areas if the path has them."""
 
 
-def gathered(
-    left: float, right: float, on_left: Weights, on_right: Weights, *, areas: bool
-) -> tuple[Weights, Weights]:
-    """Weights of a query in a stretch and in its fresh normals, from those in its two cells.
+def divided(whole: Values, left: float, right: float, z: Values) -> tuple[Values, Values]:
+    """The two cells of a stretch, of measures ``left`` and ``right``: positive, however different.
 
-    Parameters
-    ----------
-    left, right : float
-        Measures of the two cells: positive, however different.
-    on_left, on_right : (float, float)
-        Weights in the cells.
-    areas : bool
-        Whether the path has areas; if not, the weights of y and z2 are zero.
-
-    Returns
-    -------
-    on_whole, on_fresh : (float, float)
-        Weights of (x, y) and of (z1, z2).
+    ``z`` are independent standard normals, as many fields as ``whole`` has; they are used up. The
+    smaller cell is computed, and the larger one is the rest: so both have all their digits, and
+    their increments add up. Each product and sum is rounded by itself, so that no number depends
+    on its place in the batch.
     """
-    root_p, root_q = math.sqrt(left / (left + right)), math.sqrt(right / (left + right))
-    x, e = _turned(on_left[0], on_right[0], root_p, root_q)
-    if not areas:
-        return (x, 0.0), (e, 0.0)
-    cube_p, cube_q = root_p**3, root_q**3
-    rest = math.hypot(cube_p, cube_q)  # sqrt(1 - 3 p q)
-    r, z2 = _turned(on_left[1], on_right[1], cube_p / rest, cube_q / rest)
-    y, z1 = _turned(e, r, math.sqrt(3.0) * root_p * root_q, rest)
-    return (x, y), (z1, z2)
+    m = left + right
+    p, q = left / m, right / m
+    spread = math.sqrt(left * q)
+    if len(whole) == 1:
+        return _with_rest(whole[0], p, q, [z[0] * spread])
+    (w, h), s = whole, math.sqrt(p**3 + q**3)
+    w1, w2 = _with_rest(w, p, q, [h * (6 * p * q), z[0] * (spread * s)])
+    g = h - np.multiply(z[0], spread / (2 * s), out=z[0])
+    h1, h2 = g * p**2, np.multiply(g, q**2, out=g)
+    h1 += z[1] * (spread / math.sqrt(12) * q / s)
+    h2 -= np.multiply(z[1], spread / math.sqrt(12) * p / s, out=z[1])
+    return [*w1, h1], [*w2, h2]
 
 
-def _turned(u: float, v: float, c: float, s: float) -> tuple[float, float]:
-    """``(c u + s v, s u - c v)``: its own inverse and transpose if ``c^2 + s^2 = 1``."""
-    return c * u + s * v, s * u - c * v
+def _with_rest(
+    w: NDArray[np.float64], p: float, q: float, kicks: Values
+) -> tuple[Values, Values]:
+    """``p w + kicks`` to the left, ``q w - kicks`` to the right; the kicks are used up."""
+    total = kicks[0]
+    for kick in kicks[1:]:
+        total += kick
+    share = w * min(p, q)
+    small = np.add(share, total, out=total) if p <= q else np.subtract(share, total, out=total)
+    rest = np.subtract(w, small, out=share)
+    return ([small], [rest]) if p <= q else ([rest], [small])

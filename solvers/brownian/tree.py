@@ -3,8 +3,9 @@
 The path is that of :class:`~.noise.GridPath` at its edges. A cell between two edges is divided in
 the middle, and again, until a piece is no longer than the tolerance; a piece in which an end of
 the query lies is divided there. Each division draws from the exact conditional law of the two
-halves given the whole (``brownian_bridge``), keyed by (seed, sample, clock, piece). Nothing need
-be stored: a query costs one division for each level at each of its ends, and all answers agree.
+halves given the whole (``bridge``), keyed by (seed, sample, clock, piece). Nothing need be stored,
+and all answers agree: a query costs one division for each level at each of its ends, less those
+that it shares with the last queries, which are kept while there is room.
 
 The idea is the virtual Brownian tree (Kidger 2022, arXiv:2202.02435), with areas as in Jelincic et
 al. 2024 (arXiv:2405.06464). Here a query is a sum of increments, never a difference of two values
@@ -22,15 +23,14 @@ from functools import reduce
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 
 from ..engine.upload import upload
 from ..errors import InvalidGridError, InvalidPlanError
 from ..noise import CellNoise, GridPath, Piece, joined, normalised
-from ..normals import normal_field
 from ..plan import Noise, clock_measure
-from .query import Query
+from .descent import KEPT_BYTES, Block, Descent
+from .query import Query, summed
 
 BLOCK = 32768
 """Numbers carried down the tree at once: what fits the processor's nearer caches."""
@@ -59,10 +59,11 @@ class TreePath:
     areas : bool
         Whether areas (kind ``H``) may be asked. A path without them is another one (its law is
         that of a Brownian path, too), and a division costs half.
-    keep : int
-        Divisions whose normals (one field of float32 each, two with areas) are kept for the next
-        queries, the last ones asked; 0 keeps nothing. It changes the cost, never a number: with
-        twice the levels of the tree, cells asked in order cost a few divisions each.
+    keep : int, optional
+        Divisions that are kept for the next queries, the last ones used: two fields of float64
+        each, four with areas. It changes the cost, never a number. By default twice the levels of
+        the tree, in at most 256 MiB: cells asked in order then cost a few divisions each, on the
+        nodes of the tree one. 0 keeps nothing.
 
     Raises
     ------
@@ -86,14 +87,12 @@ class TreePath:
         *,
         tolerance: float,
         areas: bool = True,
-        keep: int = 0,
+        keep: int | None = None,
     ) -> None:
         self._grid = GridPath(edges, seed, sample_ids)
         self._noise = CellNoise(seed, sample_ids)
         self.sample_ids = self._noise.sample_ids
         self.edges, self.tolerance, self.areas = self._grid.edges, float(tolerance), bool(areas)
-        self.keep = int(keep)
-        self._kept: dict[tuple[Noise, tuple[int, int, int]], dict[int, NDArray[np.float32]]] = {}
         self._sign = 1.0 if self.edges[0] < self.edges[-1] else -1.0
         self._places = [self._sign * e for e in self.edges]  # increasing
         finite = [p for p in self._places if math.isfinite(p)]
@@ -107,6 +106,10 @@ class TreePath:
                 f"{finite[-1] - finite[0]:.6g} (the length of the path), got {tolerance}"
             )
             raise InvalidGridError(msg)
+        levels = math.ceil(math.log2((finite[-1] - finite[0]) / self.tolerance))
+        room = KEPT_BYTES if keep is None else 1 << 62
+        keep = 2 * (levels + 2) if keep is None else int(keep)
+        self._descent = Descent(self._noise, areas=self.areas, keep=keep, room=room)
 
     def draw(self, cell: Noise, like: Tensor) -> Tensor:
         """Standard normal field of the cell: its increment (W) or area (H), normalised."""
@@ -117,8 +120,7 @@ class TreePath:
             return self._noise.draw(Noise(cell.clock, a, b, cell.kind), like)
         if s < self._places[k]:
             return normalised(self._piece(cell, s, t, like), like)
-        (value,), measure = self._sums(cell, k, s, t, like, alone=True)
-        return value.div_(math.sqrt(measure if cell.kind == "W" else measure / 12)).to(like.dtype)
+        return self._sums(cell, k, s, t, like, normal=True)[0][0]
 
     def increment(self, cell: Noise, like: Tensor) -> tuple[Tensor, Tensor, float]:
         """Increment and space-time area of the path over the cell, float64, and the measure.
@@ -143,10 +145,9 @@ class TreePath:
         return reduce(joined, parts)
 
     def query(self, cell: Noise, k: int, s: float, t: float) -> Query:
-        """What [s, t] asks of the path between edges k and k + 1; clock and kind of a cell."""
+        """What [s, t] asks of the path between edges k and k + 1; the clock is that of a cell."""
         ends = self._places[k], self._places[k + 1], s, t
-        how = cell.clock, self._sign, cell.kind, self.tolerance, self._fuzz, self.areas
-        return Query(*ends, *how)
+        return Query(*ends, cell.clock, self._sign, self.tolerance, self._fuzz)
 
     def _inside(self, cell: Noise, k: int, s: float, t: float, like: Tensor) -> Piece:
         """The path over a part of the cell between edges k and k + 1."""
@@ -154,39 +155,25 @@ class TreePath:
         return w, h[0] if h else None, measure
 
     def _sums(
-        self, cell: Noise, k: int, s: float, t: float, like: Tensor, *, alone: bool = False
+        self, cell: Noise, k: int, s: float, t: float, like: Tensor, *, normal: bool = False
     ) -> tuple[Tensor, float]:
-        """Increment and, if it is asked, area; alone: without the increment. And the measure."""
+        """Increment and, if it is asked, area, float64; or the normal field of what is asked."""
         ids, count = self._noise.ids(like), math.prod(like.shape[1:])
-        terms, measure = self.query(cell, k, s, t).terms()
-        wanted = slice(-1 if alone else 0, None)
+        query = self.query(cell, k, s, t)
+        root = query.root()
+        sizes = {"W": math.sqrt(root.asked), "H": math.sqrt(root.asked / 12)}
+        kinds = cell.kind if normal else "WH"[: 1 + (cell.kind == "H")]
+        single = normal and like.dtype != torch.float64
+        found = np.empty((len(kinds), len(ids), count), np.float32 if single else np.float64)
         tall = max(1, BLOCK // max(1, count))  # some samples at a time
-        found = np.zeros((len(terms[0].weights[wanted]), len(ids), count))
         for i in range(0, len(ids), tall):
-            part = ids[i : i + tall]
-            for noise, weights in terms:
-                field = self._fields(noise, part, i, (len(weights[0]), len(ids), count))
-                _add(found[:, i : i + tall], field, weights[wanted])
+            block = Block(i, ids[i : i + tall], (len(ids), count))
+            values = self._descent.values(query, root, block)
+            for out, kind in zip(found[:, i : i + tall], kinds, strict=True):
+                total = summed(root, values, kind)
+                np.multiply(total, 1 / sizes[kind] if normal else 1.0, out=out, casting="same_kind")
         host = torch.from_numpy(found).reshape(-1, *like.shape)
-        return upload(host, like.device, torch.float64), measure
-
-    def _fields(
-        self, noise: Noise, ids: Sequence[int], begin: int, shape: tuple[int, int, int]
-    ) -> NDArray[np.float32]:
-        """Normal fields of one key for a block of the batch, kept from before or new."""
-        width, _, count = shape
-        name = noise, shape
-        blocks = self._kept.pop(name, {})
-        field = blocks.get(begin)
-        if field is None:
-            field = normal_field(self._noise.key(noise), ids, width * count)
-            field = field.reshape(-1, width, count)
-        if self.keep:
-            blocks[begin] = field
-            self._kept[name] = blocks  # the newest is the last
-            if len(self._kept) > self.keep:
-                del self._kept[next(iter(self._kept))]
-        return field
+        return upload(host, like.device, like.dtype if normal else torch.float64), root.asked
 
     def _ends(self, cell: Noise) -> tuple[float, float]:
         """Where the cell begins and ends, in increasing places, at an edge if it is there."""
@@ -232,20 +219,3 @@ class TreePath:
         i = self._edge(place - self._fuzz)
         near = i < len(self._places) and self._places[i] <= place + self._fuzz
         return self._places[i] if near else place
-
-
-def _add(
-    sums: NDArray[np.float64], fields: NDArray[np.float32], weights: list[tuple[float, ...]]
-) -> None:
-    """Add weighted fields to each sum.
-
-    Each product and sum is rounded by itself, so no number depends on its place in the batch.
-    """
-    first, *others = zip(sums, weights, strict=True)
-    for j in range(fields.shape[1]):
-        field = fields[:, j].astype(np.float64)
-        for total, row in others:
-            total += field * row[j]
-        total, row = first
-        field *= row[j]
-        total += field

@@ -21,8 +21,9 @@ rule                    e                            what it keeps as r -> 0
 
 The factor of the second row: ``e`` depends on x, so the continuous limit has the invariant
 density ``p/e ~ p |score|^2`` and not p; it also depends on z, and ``E z_i^2 |z|^2 = d + 2`` where
-``E |z|^2 = d`` makes the noise larger than the drift allows for. Each gives (d + 2)/d. It is 4 in
-the plane and 1.0013 for d = 3072, which is why nobody sees it on images.
+``E |z|^2 = d`` makes the noise larger than the drift allows for. Each gives (d + 2)/d. The factor
+is 2.25 for d = 4 and 1.0013 for d = 3072, which is why nobody sees it on images; in the plane,
+where it is 4, a finite step does much worse, for ``1/|score|`` has hardly a moment.
 
 A step whose size does not shrink with the grid has a bias that does not shrink with it either:
 such a sampler has no weak order in the number of steps.

@@ -26,7 +26,6 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ..errors import PredictionError
 from ..model import Model, conversion
 from ..process import Node, Process
 from .divergence import Divergence
@@ -87,10 +86,3 @@ def _columns(process: Process, t: Any, like: Tensor) -> Column:
     values = t.detach().cpu().reshape(-1).tolist() if isinstance(t, Tensor) else [float(t)]
     nodes = [process.node(v) for v in values]
     return lambda f: like.new_tensor([[f(n)] for n in nodes])
-
-
-def check_target(target: str) -> None:
-    """Refuse a prediction that the augmented model does not give."""
-    if target not in ("data", "noise"):
-        msg = f"the augmented model predicts data or noise, not {target!r}"
-        raise PredictionError(msg)

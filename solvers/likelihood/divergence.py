@@ -147,10 +147,10 @@ def probe_variance(jacobian: Tensor, law: str = "rademacher") -> Tensor:
     if law not in PROBES:
         msg = f"unknown law of probes {law!r}; accepted: {', '.join(PROBES)}"
         raise InvalidPlanError(msg)
-    square = (0.5 * (jacobian + jacobian.mT)).square().sum((-2, -1))
+    even = 0.5 * (jacobian + jacobian.mT)
     if law == "rademacher":
-        square = square - jacobian.diagonal(dim1=-2, dim2=-1).square().sum(-1)
-    return 2.0 * square
+        even = even - torch.diag_embed(even.diagonal(dim1=-2, dim2=-1))
+    return 2.0 * even.square().sum((-2, -1))
 
 
 def _at_least_one(name: str, value: int) -> None:

@@ -61,8 +61,12 @@ class Mirrored(Process):
         return self.base.log_alpha_of_lam(-lam) + lam
 
     def _f(self, t: Array) -> Array:
-        """``dlog sigma/dt = f - dlam/dt``, and time runs the other way."""
-        return self.base.dlam_dt(self.t_max - t) - self.base.f(self.t_max - t)
+        """``dlog sigma/dt = f - dlam/dt``, and time runs the other way.
+
+        Where alpha vanishes both are infinite; there the value is one from just inside.
+        """
+        inside = np.where(self.base.alpha(self.t_max - t) == 0.0, 2.0**-26 * self.t_max, t)
+        return self.base.dlam_dt(self.t_max - inside) - self.base.f(self.t_max - inside)
 
     def _dlam_dt(self, t: Array) -> Array:
         return self.base.dlam_dt(self.t_max - t)

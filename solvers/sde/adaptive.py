@@ -29,8 +29,8 @@ from ..errors import AnalysisError
 from .errors import InvalidEquationError, StepUnderflowError, samples_in_words
 from .method import Cell, Method
 from .path import DyadicPath, Piece
-from .problem import SDE
-from .solve import guarded, prepared
+from .problem import SDE, not_finite
+from .solve import finite, guarded, prepared
 
 
 @dataclass(frozen=True)
@@ -91,10 +91,13 @@ def solve_adaptive(
     InvalidEquationError
         If the method may be wrong on steps that depend on the path, or carries more than x.
     StepUnderflowError
-        If a cell of level ``depth`` is refused; with time and sample ids.
+        If a cell of level ``depth``, or one without a number inside, is refused.
+    NonFiniteError, NegativeDiffusionError
+        If a start, or a step however short, is not finite; for a negative diffusion.  All three
+        with time and sample ids.
     """
     _check(sde, method, rtol, atol, first, depth)
-    prepared(x, 0)
+    prepared(x, path)
     ids = list(range(x.shape[0])) if path.sample_ids is None else list(path.sample_ids)
     count = torch.zeros(x.shape[0], dtype=torch.int64)
     job = _Job(sde, method, path, ids, x.clone(), rtol, atol, first, depth, count, count.clone())
@@ -114,9 +117,10 @@ def _check(sde: SDE, method: Method, rtol: float, atol: float, first: int, depth
     if method.reverse is not None:
         msg = f"{method.name} carries a second state, which steps of several sizes would break"
         raise InvalidEquationError(msg)
-    if not (rtol >= 0 and atol >= 0 and rtol + atol > 0 and 0 <= first <= depth <= 48):
+    right = rtol >= 0 and atol >= 0 and 0 < rtol + atol < math.inf
+    if not (right and 0 <= first <= depth <= 48):
         msg = (
-            "need rtol, atol >= 0, not both 0, and 0 <= first <= depth <= 48; "
+            "need finite rtol, atol >= 0, not both 0, and 0 <= first <= depth <= 48; "
             f"got {rtol}, {atol}, {first}, {depth}"
         )
         raise AnalysisError(msg)
@@ -125,12 +129,21 @@ def _check(sde: SDE, method: Method, rtol: float, atol: float, first: int, depth
 def _walk(job: _Job, piece: Piece, rows: Tensor) -> None:
     """Bring the samples ``rows`` over the cell."""
     ids = [job.ids[i] for i in rows.tolist()]
+    if not piece.a < 0.5 * (piece.a + piece.b) < piece.b:
+        msg = (
+            f"the step at t = {piece.a!r} has no number inside it and is to be halved for "
+            f"{samples_in_words(ids)}; its size is {piece.b - piece.a:.3g}"
+        )
+        raise StepUnderflowError(msg, t=piece.a, sample_ids=ids)
     left, right = job.path.halves(piece, ids)
     if piece.level >= job.first:
         keep = _try(job, piece, (left, right), rows, ids)
         job.refused[rows[keep]] += 1
         if piece.level >= job.depth and keep.any():
-            _underflow(job, piece, [ids[i] for i in keep.nonzero().flatten().tolist()])
+            named = [ids[i] for i in keep.nonzero().flatten().tolist()]
+            parts = left.rows(keep), right.rows(keep)
+            _check_finite(job, parts, job.x[rows[keep]], named)
+            _underflow(job, piece, named)
         rows, left, right = rows[keep], left.rows(keep), right.rows(keep)
     if len(rows):
         _walk(job, left, rows)
@@ -154,18 +167,33 @@ def _try(
     return ~good
 
 
-def _step(job: _Job, piece: Piece, x: Tensor, ids: Sequence[int]) -> Tensor:
-    a = job.path.time(piece.level, piece.index)
-    h = job.path.time(piece.level, piece.index + 1) - a
+def _cell(job: _Job, piece: Piece, x: Tensor) -> Cell:
+    h = piece.b - piece.a
     xi = (piece.w / math.sqrt(h)).to(x)
-    zeta = (piece.area / math.sqrt(h / 12)).to(x) if job.method.needs_area else None
-    return guarded(job.sde, job.method, Cell(a, h, xi, zeta), (x,), None, ids)[0]
+    return Cell(
+        piece.a,
+        h,
+        xi,
+        (piece.area / math.sqrt(h / 12)).to(x) if job.method.needs_area else None,
+    )
+
+
+def _step(job: _Job, piece: Piece, x: Tensor, ids: Sequence[int]) -> Tensor:
+    return guarded(job.sde, job.method, _cell(job, piece, x), (x,), None, ids)[0]
+
+
+def _check_finite(job: _Job, parts: tuple[Piece, Piece], x: Tensor, ids: Sequence[int]) -> None:
+    """Tell a refused cell that gives no numbers from one that is too long."""
+    for part in parts:
+        out = _step(job, part, x, ids)
+        if not finite(out):
+            raise not_finite(job.sde, _cell(job, part, x), x, out, None, ids)
+        x = out
 
 
 def _underflow(job: _Job, piece: Piece, ids: list[int]) -> None:
-    t = job.path.time(piece.level, piece.index)
     msg = (
-        f"the step at t = {t:.6g} was halved {job.depth} times and is still refused for "
+        f"the step at t = {piece.a:.6g} was halved {job.depth} times and is still refused for "
         f"{samples_in_words(ids)}; loosen the tolerances, now {job.rtol:g} and {job.atol:g}"
     )
-    raise StepUnderflowError(msg, t=t, sample_ids=ids)
+    raise StepUnderflowError(msg, t=piece.a, sample_ids=ids)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from ..errors import FokkerError
+from ..errors import FokkerError, InvalidGridError, ShapeError
 
 
 class InvalidEquationError(FokkerError, ValueError):
@@ -42,6 +42,14 @@ class FailedStepError(FokkerError, RuntimeError):
 
 class NegativeDiffusionError(FailedStepError):
     """A diffusion that was not declared ``signed`` is negative."""
+
+
+class InvalidNoiseError(FailedStepError, ShapeError):
+    """The noise that a source gave for a step has a wrong shape or dtype."""
+
+
+class MissingNoiseError(FailedStepError, InvalidGridError):
+    """The path has no noise for a step: it is outside of it, or shorter than its tolerance."""
 
 
 class StepUnderflowError(FailedStepError):

@@ -19,9 +19,9 @@ model's answer and which are Plans.  Here time increases and nothing is known of
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, Literal, get_args
+from typing import TYPE_CHECKING, Any, Literal, get_args
 
 import torch
 from torch import Tensor
@@ -29,6 +29,9 @@ from torch.func import jvp
 
 from ..errors import NonFiniteError, ShapeError
 from .errors import InvalidEquationError, NegativeDiffusionError, samples_in_words
+
+if TYPE_CHECKING:
+    from .method import Cell
 
 Kind = Literal["additive", "diagonal", "scalar", "general"]
 Calculus = Literal["ito", "stratonovich"]
@@ -224,13 +227,16 @@ def broken_by(sde: SDE, t: float, x: Tensor) -> str:
 
 
 def not_finite(
-    sde: SDE, before: Tensor, after: Tensor, step: int, t: float, ids: list[int]
+    sde: SDE, cell: Cell, before: Tensor, after: Tensor, step: int | None, ids: Sequence[int]
 ) -> NonFiniteError:
-    """The error for a step from ``before`` at time t that ended in ``after``."""
+    """The error for a step over the cell from ``before`` that ended in ``after``."""
     bad = (~torch.isfinite(after)).flatten(1).any(1).nonzero().flatten().tolist()
     named = [ids[i] for i in bad]
+    noises = (cell.xi,) if cell.zeta is None else (cell.xi, cell.zeta)
+    good = all(bool(torch.isfinite(z).all()) for z in noises)
+    why = broken_by(sde, cell.t, before.detach()) if good else "the noise is not finite"
     msg = (
-        f"step {step} from t = {t:.6g} gave values that are not finite in "
-        f"{samples_in_words(named)}: {broken_by(sde, t, before.detach())}"
+        f"{'the step' if step is None else f'step {step}'} from t = {cell.t:.6g} gave values "
+        f"that are not finite in {samples_in_words(named)}: {why}"
     )
-    return NonFiniteError(msg, step=step, t=t, sample_ids=named)
+    return NonFiniteError(msg, step=step, t=cell.t, sample_ids=named)

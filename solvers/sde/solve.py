@@ -11,10 +11,16 @@ from numbers import Integral
 import torch
 from torch import Tensor
 
-from ..errors import InvalidGridError, NotInvertibleError, ShapeError
+from ..errors import InvalidGridError, NonFiniteError, NotInvertibleError, ShapeError
 from ..noise import CellNoise, NoiseSource
 from ..ops import Noise
-from .errors import NegativeDiffusionError, StepUnderflowError, samples_in_words
+from .errors import (
+    InvalidNoiseError,
+    MissingNoiseError,
+    NegativeDiffusionError,
+    StepUnderflowError,
+    samples_in_words,
+)
 from .method import Cell, Method, State
 from .problem import SDE, not_finite
 
@@ -80,9 +86,11 @@ def solve(
         If the method has no claim for the equation.
     ShapeError
         If the start is no batch of floats, or drift or diffusion has a wrong shape.
+    InvalidNoiseError, MissingNoiseError
+        If the source gives noise of a wrong shape or dtype, or none, for a step.
     NonFiniteError, NegativeDiffusionError, StepUnderflowError
-        With step, time and sample ids. On a device other than the CPU, values that are not finite
-        are looked for after the last step only: a look waits for the device.
+        With step, time and sample ids, as the two above. On a device other than the CPU, values
+        that are not finite are looked for after the last step only: a look waits for the device.
 
     Examples
     --------
@@ -99,12 +107,12 @@ def solve(
         state = method.start(sde, times[0], x)
         saved = {0: x} if 0 in wanted else {}
         for n, (a, b) in enumerate(pairwise(times), start=1):
-            cell = drawn(sde, method, source, a, b, x)
+            cell = drawn(sde, method, source, a, b, x, step=n)
             before = state[0]
             state = guarded(sde, method, cell, state, n, ids_of(source, x))
             look = x.device.type == "cpu" or n == len(times) - 1
             if look and not finite(state[0]):
-                raise not_finite(sde, before, state[0], n, a, ids_of(source, x))
+                raise not_finite(sde, cell, before, state[0], n, ids_of(source, x))
             if n in wanted:
                 saved[n] = state[0]
             if callback is not None:
@@ -132,12 +140,43 @@ def undo(
     return state
 
 
-def drawn(sde: SDE, method: Method, source: NoiseSource, a: float, b: float, x: Tensor) -> Cell:
-    """The cell [a, b] with the noise that the method reads."""
+def drawn(
+    sde: SDE,
+    method: Method,
+    source: NoiseSource,
+    a: float,
+    b: float,
+    x: Tensor,
+    *,
+    step: int | None = None,
+) -> Cell:
+    """The cell [a, b] with the noise that the method reads.
+
+    Raises
+    ------
+    InvalidNoiseError
+        If it has not the shape and dtype of ``sde.noise_like(x)``.
+    MissingNoiseError
+        If the path refuses the cell.
+    """
     like = sde.noise_like(x)
-    xi = source.draw(Noise("t", a, b, "W"), like)
-    zeta = source.draw(Noise("t", a, b, "H"), like) if method.needs_area else None
-    return Cell(a, b - a, xi, zeta)
+    where = f"the step from t = {a:.6g}" if step is None else f"step {step} from t = {a:.6g}"
+
+    def field(kind: str) -> Tensor:
+        try:
+            out = source.draw(Noise("t", a, b, kind), like)
+        except InvalidGridError as error:
+            msg = f"{where} has no noise: {error}"
+            raise MissingNoiseError(msg, step=step, t=a, sample_ids=ids_of(source, x)) from None
+        if out.shape != like.shape or out.dtype != like.dtype:
+            msg = (
+                f"{where} needs noise of shape {tuple(like.shape)} and {like.dtype}, "
+                f"the source gave {tuple(out.shape)} and {out.dtype}"
+            )
+            raise InvalidNoiseError(msg, step=step, t=a, sample_ids=ids_of(source, x))
+        return out
+
+    return Cell(a, b - a, field("W"), field("H") if method.needs_area else None)
 
 
 def guarded(
@@ -185,6 +224,8 @@ def prepared(x: Tensor, noise: NoiseSource | int) -> NoiseSource:
     ------
     ShapeError
         If the start is no batch of float32 or float64 numbers, or empty.
+    NonFiniteError
+        If it is not finite; with sample ids.
     """
     if x.dim() < 2 or x.numel() == 0 or x.dtype not in (torch.float32, torch.float64):
         msg = (
@@ -192,9 +233,13 @@ def prepared(x: Tensor, noise: NoiseSource | int) -> NoiseSource:
             f"got {x.dtype} of shape {tuple(x.shape)}"
         )
         raise ShapeError(msg)
-    if isinstance(noise, (int, Integral)):
-        return CellNoise(int(noise))
-    return noise
+    source = CellNoise(int(noise)) if isinstance(noise, (int, Integral)) else noise
+    if not finite(x):
+        bad = (~torch.isfinite(x)).flatten(1).any(1).nonzero().flatten().tolist()
+        named = [ids_of(source, x)[i] for i in bad]
+        msg = f"the start is not finite in {samples_in_words(named)}"
+        raise NonFiniteError(msg, sample_ids=named)
+    return source
 
 
 def finite(x: Tensor) -> bool:
@@ -204,8 +249,17 @@ def finite(x: Tensor) -> bool:
 
 
 def ids_of(source: NoiseSource, x: Tensor) -> list[int]:
-    """Identities of the samples, which the source may know."""
+    """Identities of the samples, which the source may know.
+
+    Raises
+    ------
+    ShapeError
+        If it knows another number of them.
+    """
     known = getattr(source, "sample_ids", None)
+    if known is not None and len(known) != x.shape[0]:
+        msg = f"{len(known)} sample ids were given for a batch of {x.shape[0]}"
+        raise ShapeError(msg)
     return list(range(x.shape[0])) if known is None else list(known)
 
 

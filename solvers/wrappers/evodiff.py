@@ -19,6 +19,13 @@ channel. Three versions:
   sqrt(sigma_s sigma_t)``; it needs a grid that ends where sigma is small, and has no order.
 
 Not invariant: the code's factors use sigma and the time t (there EDM's sigma) themselves.
+
+What the theory says, on exact laws. What a state leaves open of the data falls on every process;
+the entropy of a *transition* does where alpha is constant, or the data narrow. Of two second-order
+formulas the one on the data prediction has the smaller error in the directions where ``z = alpha
+c/sigma < 1``, c the standard deviation, by ``|1 - 2 z^2|/|2 - z^2|``; where z > 1 it is as much
+worse. And the mix of slopes of least variance is an end, not the mix of least error (eta = 1/6 on
+equal steps): the better end where D flattens, the worse one where it steepens, between two modes.
 """
 
 from __future__ import annotations

@@ -143,13 +143,32 @@ def test_outputs_for_a_following_plan_are_model_outputs_newest_first(entry):
 
 
 @each([e for e in PLANS if e.stochastic])
-def test_each_step_draws_at_most_one_noise_and_it_belongs_to_that_step(entry):
+def test_the_noises_of_a_step_are_stretches_of_its_path_without_gaps(entry):
     process = PROCESSES["vp"]
     grid = grid_of(process, steps_of(entry, 6))
     plan = entry(process, grid)
     cells = [(op.a, op.b) for op in plan.ops if isinstance(op, Noise)]
-    ends = [(s.t, t.t) if "t" in _clocks(plan) else (s.lam, t.lam) for s, t in grid.steps()]
-    assert list(dict.fromkeys(cells)) == ends  # W and H of a cell are one stretch of path
+    cells = list(dict.fromkeys(cells))  # W and H of a cell are one stretch of path
+    ends = [s.t if "t" in _clocks(plan) else s.lam for s in grid.nodes]
+    assert [a for a, _ in cells] == [ends[0], *(b for _, b in cells[:-1])]
+    assert cells[-1][1] == ends[-1]
+    assert set(ends) <= {a for a, _ in cells} | {ends[-1]}
+    if plan.nfe == len(grid):  # no stage inside the step could use a part of it
+        assert len(cells) == len(grid)
+
+
+@each([e for e in PLANS if e.stochastic])
+def test_one_noise_a_step_claims_neither_weak_order_3_nor_strong_order_above_1(entry):
+    """The increment alone says too little of a path, whatever the weights; no area, no more."""
+    plan = entry(PROCESSES["vp"], grid_of(PROCESSES["vp"], steps_of(entry, 6)))
+    if all(op.kind == "W" for op in plan.ops if isinstance(op, Noise)):
+        assert max(entry.weak, entry.weak_cold) <= 2
+        assert (entry.strong or 0) <= 1
+
+
+def test_some_samplers_draw_the_area_of_the_path_and_claim_more():
+    beyond = [e.name for e in PLANS if e.stochastic and (e.weak > 2 or (e.strong or 0) > 1)]
+    assert beyond
 
 
 def _clocks(plan) -> set[str]:

@@ -95,7 +95,7 @@ def ratio(z: float, h: float = 1e-3) -> float:
 def test_the_data_prediction_is_the_better_one_below_a_signal_to_noise_of_one_and_only_there(z):
     """Ratio of local errors of second order: ``|1 - 2 z^2|/|2 - z^2|``.
 
-    ``D ~ z/(1+z^2)^{1/2}`` and ``eps ~ 1/(1+z^2)^{1/2}`` along the flow; second derivatives in lam.
+    ``D ~ z/(1+z^2)^{1/2}`` and ``eps ~ 1/(1+z^2)^{1/2}`` on the flow; second derivatives in lam.
     What is won below z = 1 is lost above it: z to 1/z turns the ratio upside down.
     """
     assert ratio(z) == pytest.approx(abs(1 - 2 * z * z) / abs(2 - z * z), rel=0.03)
@@ -170,7 +170,8 @@ def test_on_a_gaussian_the_mixture_of_least_variance_is_good_and_not_that_of_lea
 
 def test_where_a_mode_is_being_chosen_the_mixture_of_least_variance_is_the_worst():
     """Between two modes D steepens: the shortest slope is the old one, five times as wrong."""
-    law = ProductMixture(*(torch.tensor([v], dtype=F64) for v in ([0.5, 0.5], [-1, 1], [0.2, 0.2])))
+    rows = ([0.5, 0.5], [-1.0, 1.0], [0.2, 0.2])
+    law = ProductMixture(*(torch.tensor([row], dtype=F64) for row in rows))
     errors, theory = mixed_errors(law, 1.0, 1e-2, ETAS)
     assert theory == errors.max() == errors[2]
     assert errors[2] / errors[0] == pytest.approx(5.0, rel=0.2)

@@ -14,4 +14,10 @@ def made_up() -> dict[str, Any]:
         f"{w:g}": {str(n): {s: w ** (k / 2) / n for k, s in enumerate(NAMES)} for n in nfes}
         for w in weights
     }
-    return {"weights": weights, "nfes": nfes, "batch": 4, "errors": errors}
+    travels = {
+        f"{w:g}": [0.1 * w / (1 + r) for r in (0, 1, 3, 7)] + [0.1 * w] for w in weights[:4]
+    }
+    return {
+        "weights": weights, "nfes": nfes, "batch": 4, "errors": errors,
+        "samples": 8, "rounds": [0, 1, 3, 7], "travels": travels,
+    }  # fmt: skip

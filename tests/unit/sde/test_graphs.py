@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from itertools import pairwise
+from typing import Any
 
 import numpy as np
 import pytest
@@ -28,7 +29,7 @@ from fokker.toy_models.graphs import GaussianGraphs, GraphScore
 LAW = GaussianGraphs((1.0, -0.5))
 VP, EXPLODING = VPLinear(), VE()
 CELL = Noise("t", 0.5, 0.4)
-PUBLISHED = {"published": True}
+PUBLISHED: dict[str, Any] = {"published": True}
 
 
 def times(steps: int, begin: float = 0.9, end: float = 0.2) -> Grid:
@@ -36,8 +37,8 @@ def times(steps: int, begin: float = 0.9, end: float = 0.2) -> Grid:
     return grid_from_times(VP, list(begin + (end - begin) * u * (0.8 + 0.2 * u)))
 
 
-def plan(steps: int, edges: Process = EXPLODING, size: int = 3, **options: object) -> Plan:
-    return graph_plan(VP, edges, times(steps), features=2, size=size, **options)  # type: ignore
+def plan(steps: int, edges: Process = EXPLODING, size: int = 3, **options: Any) -> Plan:
+    return graph_plan(VP, edges, times(steps), features=2, size=size, **options)
 
 
 def law_of(made: Plan, edges: Process = EXPLODING, size: int = 3) -> FullNormal:
@@ -45,7 +46,7 @@ def law_of(made: Plan, edges: Process = EXPLODING, size: int = 3) -> FullNormal:
     return coupled_law(made, lambda t: LAW.affine_score(VP, edges, t, size), begin, LAW.lift(size))
 
 
-def error(steps: int, **options: object) -> float:
+def error(steps: int, **options: Any) -> float:
     """Largest error of a covariance: the exact reverse SDE keeps the marginal."""
     truth = LAW.marginal(VP, EXPLODING, times(1)[-1].t, 3)[1]
     return float(np.abs(law_of(plan(steps, **options)).cov - truth).max())
@@ -134,9 +135,9 @@ IDS = [11, 3, 8, 20, 5]
 ORDER = [2, 4, 0, 1, 3]
 
 
-def sample(model: object, start: Tensor, ids: list[int], present: Tensor | None = None) -> Tensor:
+def sample(model: Any, start: Tensor, ids: list[int], present: Tensor | None = None) -> Tensor:
     made = plan(10, size=len(ids), correction=0.05, published=True)
-    return run(made, model, start, noise=GraphNoise(7, ids, present)).x  # type: ignore
+    return run(made, model, start, noise=GraphNoise(7, ids, present)).x
 
 
 def starts(ids: list[int]) -> Tensor:

@@ -31,9 +31,9 @@ class Redrawn(DyadicPath):
     def halves(self, piece: Piece, ids: list[int] | None) -> tuple[Piece, Piece]:
         pieces = []
         for half in super().halves(piece, ids):
-            h = (self.end - self.begin) / 2**half.level
+            h = half.b - half.a
             source = CellNoise(self.seed, ids)
-            fields = [source.draw(Noise("fresh", half.level, half.index, k), half.w) for k in "WH"]
+            fields = [source.draw(Noise("fresh", half.a, half.b, k), half.w) for k in "WH"]
             w, area = fields[0] * math.sqrt(h), fields[1] * math.sqrt(h / 12)
             pieces.append(half._replace(w=w, area=area))
         return pieces[0], pieces[1]
@@ -110,8 +110,14 @@ def test_increments_alone_are_refused_where_they_are_not_right_pathwise():
     with pytest.raises(InvalidEquationError, match="carries a second state"):
         solve_adaptive(OU, reversible_heun, path, x)
     bad: Any
-    for bad in ({"rtol": -1.0}, {"rtol": 0.0, "atol": 0.0}, {"first": 5, "depth": 4}):
-        with pytest.raises(AnalysisError, match="need rtol, atol >= 0"):
+    for bad in (
+        {"rtol": -1.0},
+        {"atol": math.inf},
+        {"rtol": math.nan},
+        {"rtol": 0.0, "atol": 0.0},
+        {"first": 5, "depth": 4},
+    ):
+        with pytest.raises(AnalysisError, match="need finite rtol, atol >= 0"):
             solve_adaptive(OU, heun, path, x, **bad)
 
 

@@ -27,9 +27,14 @@ FLOW, VP = RectifiedFlow(), VPLinear()
 
 def plane() -> ProductMixture:
     """Two modes in each of two turned coordinates."""
-    rows = [[0.4, 0.6], [0.5, 0.5]], [[-1.0, 0.8], [-0.9, 1.0]], [[0.15, 0.2], [0.2, 0.15]]
-    turn = torch.tensor([[0.8, -0.6], [0.6, 0.8]], dtype=F64)
-    return ProductMixture(*(torch.tensor(r, dtype=F64) for r in rows), turn)
+
+    def rows(*values: list[float]) -> Tensor:
+        return torch.tensor(values, dtype=F64)
+
+    return ProductMixture(
+        rows([0.4, 0.6], [0.5, 0.5]), rows([-1.0, 0.8], [-0.9, 1.0]),
+        rows([0.15, 0.2], [0.2, 0.15]), rows([0.8, -0.6], [0.6, 0.8]),
+    )  # fmt: skip
 
 
 def noise(n: int, label: str = "noise") -> Tensor:

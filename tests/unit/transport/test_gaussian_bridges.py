@@ -72,6 +72,10 @@ def test_law_and_drift_satisfy_the_moment_equations(name: str, u: float):
     noise = REFERENCES[name].covariance_rate
     torch.testing.assert_close(value, mean_rate, rtol=0, atol=1e-9)
     torch.testing.assert_close(slope @ cov + cov @ slope.mT + noise, cov_rate, rtol=0, atol=1e-9)
+    flow, _ = matrix_and_value(b.velocity, b, u)
+    torch.testing.assert_close(flow @ cov + cov @ flow.mT, cov_rate, rtol=0, atol=1e-9)
+    back, _ = matrix_and_value(b.backward_drift, b, u)
+    torch.testing.assert_close(back @ cov + cov @ back.mT - noise, cov_rate, rtol=0, atol=1e-9)
 
 
 @pytest.mark.parametrize("name", REFERENCES)

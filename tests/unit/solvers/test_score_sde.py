@@ -1,0 +1,244 @@
+"""Predictor and corrector: exact laws on Gaussians, equal evaluations, what is published."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+import torch
+from torch import Tensor
+
+from fokker.analysis.gaussian_path import eigenbasis, normal
+from fokker.analysis.order import refine
+from fokker.analysis.order_rows import exact_sde_orders
+from fokker.analysis.boxes import box_response
+from fokker.analysis.impulses import FullNormal, affine_law
+from fokker.solvers.errors import AnalysisError, InvalidGridError, InvalidPlanError, NonFiniteError
+from fokker.solvers.grids import Grid, grid_from_times, uniform_lam
+from fokker.solvers.langevin.correctors import Langevin, Mala
+from fokker.solvers.langevin.predictor_corrector import corrector_cell, predictor_corrector
+from fokker.solvers.langevin.score_sde import (
+    annealed_langevin,
+    pc_annealed,
+    pc_langevin,
+    pc_lml,
+    pc_score_sde,
+    pc_score_sde_published,
+)
+from fokker.solvers.langevin.steps import LevelRule, ula_after, ula_variance
+from fokker.solvers.noise import CellNoise
+from fokker.solvers.registry import get
+from fokker.solvers.run import run
+from fokker.solvers.schedules import EDM, RectifiedFlow, VPLinear
+from fokker.toy_models import Gaussian, exact_model, problem
+
+PROCESS = VPLinear()
+LAW = Gaussian.from_eigen(
+    torch.tensor([0.4, -0.2], dtype=torch.float64),
+    torch.eye(2, dtype=torch.float64),
+    torch.tensor([1.0, 0.05], dtype=torch.float64),
+)
+ALL = [pc_langevin, pc_score_sde, pc_score_sde_published, pc_annealed, pc_lml, annealed_langevin]
+
+
+def grid_of(steps: int, **options: bool) -> Grid:
+    return uniform_lam(PROCESS, -3.0, 2.0).grid(steps, **options)
+
+
+def law_of(sampler, grid: Grid, process=PROCESS, **options) -> FullNormal:
+    """Exact law of the output from the exact law at the start."""
+    s, model = grid[0], exact_model(LAW, process, "noise")
+    eye = torch.eye(2, dtype=torch.float64)
+    start = FullNormal(s.alpha * LAW.mean, s.alpha**2 * LAW.cov + s.sigma**2 * eye)
+
+    def execute(x: Tensor, noise) -> Tensor:
+        return sampler(model, process, grid, x, noise=noise, **options).x
+
+    return affine_law(execute, start)
+
+
+def test_a_corrector_alone_keeps_mean_and_ula_variance_at_its_level_exactly():
+    """No predictor, two nodes: a hundred steps at the first, read without sampling."""
+    process = EDM()
+    grid = uniform_lam(process, 0.0, 0.1).grid(1)
+    s, snr = grid[0], 0.4
+    step = 2 * (snr * s.sigma) ** 2
+    for count in (1, 40):
+        def execute(model, process, grid, x, *, noise, count=count):
+            corrector = Langevin(LevelRule(snr), count)
+            return predictor_corrector(
+                model, process, grid, x, noise=noise, corrector=corrector, predictor=None
+            )
+        got = law_of(execute, grid, process)
+        torch.testing.assert_close(got.mean, LAW.mean)
+        for k, c2 in enumerate((1.0, 0.05)):
+            v = c2 + s.sigma**2
+            assert float(got.cov[k, k]) == pytest.approx(ula_after(v, v, step, count), rel=1e-9)
+    assert float(got.cov[0, 0]) == pytest.approx(ula_variance(2.0, step), rel=1e-4)
+
+
+def test_a_step_that_shrinks_with_the_grid_solves_the_sde_of_eta_plus_kappa():
+    """Weak order 1 towards eta = 2; towards eta = 1 nothing converges: start off the marginal."""
+    rows = exact_sde_orders(get("pc_langevin"), "wavy-lam")
+    assert {r["claim"] for r in rows} == {"weak", "weak_cold"}
+    assert all(r["verdict"] == "met" for r in rows)
+    data, start = eigenbasis(LAW), normal([0.3, 0.3], [0.5, 0.5])
+    begin, end = (PROCESS.node_at_lam(lam) for lam in (-1.5, 1.5))
+    grids = uniform_lam(PROCESS, -1.5, 1.5)
+
+    def error(eta: float, steps: int) -> float:
+        from fokker.analysis.law import weak_error_of
+
+        found = box_response(get("pc_langevin"), PROCESS, grids.grid(steps), data)
+        seen = weak_error_of(found, data, begin, end, start, eta=eta)
+        return math.hypot(seen.mean, seen.var)
+
+    seen = refine(lambda n: error(2.0, n), claim=1.0, floor=1e-14)
+    assert seen.verdict(1.0) == "met", seen.slopes
+    assert error(1.0, 400) > 20 * error(2.0, 400)
+
+
+def test_a_step_that_the_level_decides_has_a_bias_that_no_grid_cures():
+    def gap(name: str, steps: int) -> float:
+        sampler = {"fixed": pc_annealed, "shrinking": pc_langevin}[name]
+        options = {"snr": 0.4} if name == "fixed" else {}
+        got, t = law_of(sampler, grid_of(steps), **options), grid_of(steps)[-1]
+        want = t.alpha**2 * LAW.eigenvalues + t.sigma**2
+        return float((got.cov.diagonal() - want).abs().max())
+
+    assert gap("fixed", 320) > 0.5 * gap("fixed", 80)
+    assert gap("shrinking", 320) < 0.35 * gap("shrinking", 80)
+
+
+def test_a_corrector_repairs_a_coarse_predictor_on_a_gaussian():
+    """Variance of ancestral steps, ten of them, is too small; with correctors it is nearer."""
+    t = grid_of(10)[-1]
+    want = t.alpha**2 * LAW.eigenvalues + t.sigma**2
+
+    def gap(**options) -> float:
+        got = law_of(pc_annealed, grid_of(10), predictor="ancestral", **options)
+        return float((got.cov.diagonal() / want - 1).abs().max())
+
+    def predictor(model, process, grid, x, *, noise):
+        return predictor_corrector(
+            model, process, grid, x, noise=noise, corrector=None, predictor="ancestral"
+        )
+
+    alone = law_of(predictor, grid_of(10)).cov.diagonal() / want - 1
+    assert float(alone.abs().max()) > 1.5 * gap(snr=0.3)
+
+
+def test_data_dependent_steps_are_not_affine():
+    with pytest.raises(AnalysisError, match="not affine"):
+        law_of(pc_score_sde, grid_of(4))
+
+
+def test_without_corrector_it_is_the_predictor_bit_for_bit():
+    p = problem("product")
+    grid = uniform_lam(p.process, -3.0, 2.0).grid(6, to_zero=True)
+    x, model = p.starts(5), p.model("noise")
+    got = predictor_corrector(model, p.process, grid, x, noise=3, corrector=None)
+    plan = get("reverse_diffusion")(p.process, grid)
+    truth = run(plan, p.model("score"), x, noise=3).x
+    torch.testing.assert_close(got.x, truth)
+    assert (got.nfe, got.steps) == (7, 7)
+
+
+@pytest.mark.parametrize(
+    ("sampler", "options", "nfe"),
+    [(pc_score_sde, {}, 10), (pc_annealed, {"steps": 3}, 20), (annealed_langevin, {}, 50)],
+)
+def test_evaluations_are_counted_and_asked_as_often(sampler, options, nfe):
+    calls = []
+    model = exact_model(LAW, PROCESS, "noise")
+
+    def counted(x: Tensor, t: float) -> Tensor:
+        calls.append(t)
+        return model(x, t)
+
+    got = sampler(counted, PROCESS, grid_of(5), torch.zeros(2, 2).double(), noise=0, **options)
+    assert got.nfe == len(calls) == nfe
+
+
+def test_mala_in_the_loop_counts_its_own_evaluation_and_keeps_the_density():
+    corrector = Mala(lambda x, t: LAW.log_density(x, *_levels(t)), LevelRule(0.9), 2)
+    x = torch.zeros(3, 2, dtype=torch.float64)
+    model, grid = exact_model(LAW, PROCESS, "noise"), grid_of(5)
+    got = predictor_corrector(model, PROCESS, grid, x, noise=0, corrector=corrector)
+    assert got.nfe == 5 * 4
+
+
+def _levels(t: float) -> tuple[float, float]:
+    node = PROCESS.node(t)
+    return node.alpha, node.sigma
+
+
+def test_fields_of_one_visit_and_of_neighbours_are_independent_cells():
+    s, m, t = (PROCESS.node_at_lam(lam) for lam in (-1.0, 0.0, 1.0))
+    cells = [corrector_cell(a, b, j, 4, None) for a, b in ((s, m), (m, t)) for j in range(4)]
+    assert len(set(cells)) == 8
+    plan = get("ancestral")(PROCESS, Grid((s, m)))
+    single = corrector_cell(s, m, 0, 1, plan)
+    assert (single.clock, single.kind, single.a) == ("snr^1.0", "H", -1.0)
+    zero = grid_of(2, to_zero=True)
+    last = [corrector_cell(zero[-2], zero[-1], j, 3, None) for j in range(3)]
+    assert all(math.isfinite(c.a) and c.b > c.a for c in last)
+
+
+def test_the_published_sampler_depends_on_the_batch_and_ours_does_not():
+    p = problem("product")
+    grid = uniform_lam(p.process, -3.0, 2.0).grid(5)
+    x, model = p.starts(6), p.model("noise")
+    for sampler, same in ((pc_score_sde, True), (pc_score_sde_published, False)):
+        whole = sampler(model, p.process, grid, x, noise=CellNoise(1)).x[:2]
+        part = sampler(model, p.process, grid, x[:2], noise=CellNoise(1)).x
+        assert (float((whole - part).abs().max()) < 1e-12) == same
+
+
+def test_annealed_dynamics_takes_the_published_step_at_each_level():
+    """At one level: x + a/2 score + sqrt(a) z with a = step sigma^2/sigma_L^2."""
+    process = EDM()
+    grid = uniform_lam(process, -1.0, 0.0).grid(1)
+    model = exact_model(LAW, process, "noise")
+    x = torch.ones(1, 2, dtype=torch.float64)
+    got = annealed_langevin(model, process, grid, x, noise=4, step=0.3, steps=1).x
+    z = CellNoise(4).draw(corrector_cell(grid[0], grid[1], 0, 1, None), x)
+    want = x + 0.15 * LAW.score(x, 1.0, grid[0].sigma) + math.sqrt(0.3) * z
+    torch.testing.assert_close(got, want)
+
+
+def test_annealed_dynamics_reaches_the_law_of_its_last_level_and_zero_denoises():
+    process = EDM()
+    grid = uniform_lam(process, -2.0, 1.5).grid(10)
+    got = law_of(annealed_langevin, grid, process, steps=200)
+    s = grid[-2]
+    want = [ula_variance(c2 + s.sigma**2, 0.1 * s.sigma**2) for c2 in (1.0, 0.05)]
+    assert float(got.cov[1, 1]) == pytest.approx(want[1], rel=1e-3)
+    assert float(got.cov[0, 0]) == pytest.approx(want[0], rel=0.05)
+    clean = law_of(annealed_langevin, grid.with_zero(), process, steps=50)
+    assert float(clean.cov[1, 1]) < 0.05  # the data prediction has less variance than the data
+
+
+@pytest.mark.parametrize("sampler", ALL)
+def test_no_noise_and_no_score_are_one_sentence(sampler):
+    model, x = exact_model(LAW, PROCESS, "noise"), torch.zeros(2, 2, dtype=torch.float64)
+    with pytest.raises(InvalidPlanError, match="draws noise: give noise"):
+        sampler(model, PROCESS, grid_of(3), x)
+    flow = RectifiedFlow()
+    grid = grid_from_times(flow, [1.0, 0.5, 0.2])
+    with pytest.raises(InvalidGridError, match="alpha = 0"):
+        sampler(exact_model(LAW, flow, "noise"), flow, grid, x, noise=0)
+    with pytest.raises(NonFiniteError, match="not finite at t"):
+        sampler(lambda x, _: x * math.nan, PROCESS, grid_of(3), x, noise=0)
+
+
+def test_predictors_that_are_no_single_step_are_refused():
+    model, x = exact_model(LAW, PROCESS, "noise"), torch.zeros(2, 2, dtype=torch.float64)
+    for name in ("dpmpp_2m", "sada"):
+        with pytest.raises(InvalidPlanError, match=f"'{name}' is not"):
+            pc_score_sde(model, PROCESS, grid_of(3), x, noise=0, predictor=name)
+    for options in ({"snr": -1.0}, {"steps": 0}):
+        with pytest.raises(InvalidPlanError):
+            pc_score_sde(model, PROCESS, grid_of(3), x, noise=0, **options)
+    with pytest.raises(InvalidPlanError, match="step must be"):
+        annealed_langevin(model, PROCESS, grid_of(3), x, noise=0, step=0.0)
