@@ -40,6 +40,9 @@ CONFIDENCE = 3.0
 """Half-width of the interval in standard errors of the fitted slope."""
 
 
+_DIGITS = 10  # places inside a step, reached from two grids, differ by rounding
+
+
 class MonteCarloPath:
     """A Brownian path per sample on a finest grid, drawn as one block: for statistics only.
 
@@ -55,7 +58,7 @@ class MonteCarloPath:
     """
 
     def __init__(self, finest: Grid, increments: Tensor, areas: Tensor) -> None:
-        self._lams = {node.lam: i for i, node in enumerate(finest.nodes)}
+        self._lams = {round(node.lam, _DIGITS): i for i, node in enumerate(finest.nodes)}
         self._times = {node.t: i for i, node in enumerate(finest.nodes)}
         self._nodes, self._w, self._h = finest.nodes, increments, areas
         self.sample_ids = list(range(increments.shape[1]))
@@ -69,11 +72,13 @@ class MonteCarloPath:
 
     def draw(self, cell: Noise, like: Tensor) -> Tensor:
         """Normalised increment, or space-time area, over a union of finest cells."""
-        index = self._times if cell.clock == "t" else self._lams
-        if cell.a not in index or cell.b not in index:
+        if cell.clock == "t":
+            first, last = self._times.get(cell.a), self._times.get(cell.b)
+        else:
+            first, last = (self._lams.get(round(lam, _DIGITS)) for lam in (cell.a, cell.b))
+        if first is None or last is None:
             msg = f"[{cell.a}, {cell.b}] is not a union of cells of the finest grid"
             raise AnalysisError(msg)
-        first, last = index[cell.a], index[cell.b]
         ends = [n.t if cell.clock == "t" else n.lam for n in self._nodes[first : last + 1]]
         measures = [clock_measure(cell.clock, a, b) for a, b in pairwise(ends)]
         part = torch.tensor(measures, dtype=torch.float64).div(sum(measures))  # cells / whole
@@ -141,13 +146,26 @@ def fit_order(
     return PathObservation(*record, slope, low, high)
 
 
+def _with_stages(sampler: Sampler, problem: FlowProblem, grids: list[Grid]) -> Grid:
+    """The last grid and all places at which a noise of the sampler ends, on any of the grids."""
+    finest = {round(node.lam, _DIGITS): node for node in grids[-1].nodes}
+    for grid in grids if sampler.kind == "plan" else ():
+        for op in sampler(problem.process, grid).ops:
+            if isinstance(op, Noise) and op.clock != "t":
+                for lam in (op.a, op.b):
+                    if round(lam, _DIGITS) not in finest:
+                        finest[round(lam, _DIGITS)] = problem.process.node_at_lam(lam)
+    return Grid(tuple(finest[lam] for lam in sorted(finest)))
+
+
 def strong_path_order(
     sampler: Sampler, problem: FlowProblem, grids: GridMap, *, first: int = 8, levels: int = 6
 ) -> PathObservation:
     """Strong order of a stochastic sampler on one pseudo-random path over nested grids."""
     x, counts = problem.starts(), [first * 2**k for k in range(levels)]
     model = problem.model(sampler.prediction)
-    path = MonteCarloPath.random(grids.grid(counts[-1]), tuple(x.shape), seed=problem.seed + 7)
+    finest = _with_stages(sampler, problem, [grids.grid(n) for n in counts])
+    path = MonteCarloPath.random(finest, tuple(x.shape), seed=problem.seed + 7)
     runs = [sample(sampler, model, problem.process, grids.grid(n), x, noise=path) for n in counts]
     errors, bars = [], []
     for coarse, fine in pairwise(runs):
@@ -200,8 +218,9 @@ def weak_path_order(
     counts = [first * 2**k for k in range(levels)]
     model = problem.model(sampler.prediction)
     table = np.empty((replicates, levels, 2))
+    finest = _with_stages(sampler, problem, [grids.grid(n) for n in counts])
     for r in range(replicates):
-        x, path = _quasi_random(problem, grids.grid(counts[-1]), log2_size, problem.seed + r)
+        x, path = _quasi_random(problem, finest, log2_size, problem.seed + r)
         for k, n in enumerate(counts):
             out = sample(sampler, model, problem.process, grids.grid(n), x, noise=path)
             table[r, k] = float(out.mean()), float(out.square().mean())

@@ -2,7 +2,8 @@
 
 Residuals at points by automatic differentiation (``residual``), their means with error bars
 (``collocation``), the weak and the moment form (``weak``), the gap between ODE and SDE of a wrong
-score in closed form (``gap``).
+score in closed form (``gap``). On grids: boxes and generators (``grid``), time (``evolve``),
+gaps (``spectrum``), and Ornstein-Uhlenbeck densities in Hermite functions (``hermite``).
 """
 
 from .collocation import Estimate as Estimate
@@ -41,3 +42,16 @@ from .weak import WeakResidual as WeakResidual
 from .weak import pathwise as pathwise
 from .weak import quadrature as quadrature
 from .weak import weak_residual as weak_residual
+from .evolve import Evolution as Evolution
+from .evolve import evolve as evolve
+from .evolve import positive_step as positive_step
+from .grid import Box as Box
+from .grid import Generator as Generator
+from .grid import bernoulli as bernoulli
+from .grid import drifting as drifting
+from .grid import reversible as reversible
+from .hermite import OrnsteinUhlenbeck as OrnsteinUhlenbeck
+from .spectrum import Gaps as Gaps
+from .spectrum import chain_gaps as chain_gaps
+from .spectrum import grid_gaps as grid_gaps
+from .spectrum import hermite_gaps as hermite_gaps

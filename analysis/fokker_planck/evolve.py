@@ -34,8 +34,8 @@ from .grid import Array, Box, Generator
 METHODS = ("euler", "tr-bdf2")
 D = 1 - math.sqrt(0.5)
 """Diagonal coefficient of both stages of TR-BDF2."""
-W = 0.5 * math.sqrt(0.5)
-"""Weight of the first two stages at the end of a step."""
+BACK = 1 / (2 * D * (2 - 2 * D))
+"""BDF2's weight of the middle state, ``1/(gamma (2 - gamma))``, ``gamma = 2 d``; m has the rest."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -158,21 +158,15 @@ def _euler(generator: Generator, step: float) -> Callable[[Array], Array]:
 def _trbdf2(generator: Generator, step: float) -> Callable[[Array], Array]:
     """Two stages of one matrix: the trapezoidal rule to gamma h, then BDF2.
 
-    Written without products by A, which would cost digits: with ``y = (1 - d h A)^{-1} m`` the
-    trapezoidal stage is ``2 y - m`` and the whole step a combination of solves.
+    Written without products by A, which would cost digits: with ``S = (1 - d h A)^{-1}`` the
+    trapezoidal stage is ``(2 S - 1) m`` and BDF2 applies S to a combination of it and m.
     """
     solve = _solver(generator, D * step)
 
     def advance(m: Array) -> Array:
-        middle = 2 * solve(m) - m
-        # (1 - d h A) end = m + w h A (m + middle), and d h A middle = middle - m - d h A m
-        return solve(_BACK * middle + (1 - _BACK) * m)
+        return solve(BACK * (2 * solve(m) - m) + (1 - BACK) * m)
 
     return advance
-
-
-_BACK = 1 / (2 * D * (2 - 2 * D))
-"""BDF2's weight of the middle state, ``1/(gamma (2 - gamma))`` with ``gamma = 2 d``."""
 
 
 def _outermost(box: Box) -> np.ndarray:

@@ -135,32 +135,31 @@ class Box:
             raise AnalysisError(msg)
         total = float(out.sum())
         if abs(total - 1) > lost:
-            raise self._too_small(density, total)
+            raise self._too_small(density, total, lost)
         return out / total
 
-    def _too_small(self, density: OnPoints, total: float) -> GridTooSmallError:
-        """What a box should be: doubled until the mass stays, or cells that see the density."""
+    def _too_small(self, density: OnPoints, total: float, lost: float) -> GridTooSmallError:
+        """What would do: finer cells, or a wider box, tried in turn."""
         centre = 0.5 * (np.asarray(self.low) + np.asarray(self.high))
         half = 0.5 * (np.asarray(self.high) - np.asarray(self.low))
-        last, best = total, 1
-        for factor in (2, 4, 8, 16, 32):
-            wide = Box(tuple(centre - factor * half), tuple(centre + factor * half), (512,) * self.dim)
-            now = float(values(density, wide.centres, "the density").sum() * wide.volume)
-            if abs(now - last) < 1e-3 * abs(now):
+        low, high, enough = self.low, self.high, ""
+        for factor in (1.0, 1.25, 1.5, 2.0, 3.0, 4.0, 8.0):
+            low, high = tuple(centre - factor * half), tuple(centre + factor * half)
+            fine = Box(low, high, (20_000,) if self.dim == 1 else (500, 500))
+            held = float(values(density, fine.centres, "the density").sum() * fine.volume)
+            if abs(held - 1) <= lost:
+                enough = "more cells" if factor == 1 else _intervals(low, high)
                 break
-            last, best = now, factor
-        low, high = tuple(centre - best * half), tuple(centre + best * half)
-        shown = ", ".join(f"[{a:g}, {b:g}]" for a, b in zip(low, high, strict=True))
-        msg = f"the cells of {self._shown()} hold a mass of {total:.6g}, not 1; "
-        if best > 1:
-            msg += f"{shown} would be enough"
-        else:
-            msg += "the density is not normalised, or too narrow for the cells: more of them, or "
-            msg += "its integrals over the cells, would be enough"
+        msg = f"the cells of {_intervals(self.low, self.high)} hold a mass of {total:.6g}, not 1; "
+        msg += f"{enough} would be enough" if enough else (
+            "a wider box does not help: the density is not normalised, or too narrow for any cells"
+        )
         return GridTooSmallError(msg, needed=(float(low[0]), float(high[0])))
 
-    def _shown(self) -> str:
-        return " x ".join(f"[{a:g}, {b:g}]" for a, b in zip(self.low, self.high, strict=True))
+
+def _intervals(low: tuple[float, ...], high: tuple[float, ...]) -> str:
+    return " x ".join(f"[{a:g}, {b:g}]" for a, b in zip(low, high, strict=True))
+
 
 
 @dataclass(frozen=True, eq=False)

@@ -108,7 +108,7 @@ class TreePath:
             raise InvalidGridError(msg)
         levels = math.ceil(math.log2((finite[-1] - finite[0]) / self.tolerance))
         room = KEPT_BYTES if keep is None else 1 << 62
-        keep = 2 * (levels + 2) if keep is None else int(keep)
+        keep = 4 * (levels + 2) if keep is None else int(keep)
         self._descent = Descent(self._noise, areas=self.areas, keep=keep, room=room)
 
     def draw(self, cell: Noise, like: Tensor) -> Tensor:
@@ -166,9 +166,9 @@ class TreePath:
         single = normal and like.dtype != torch.float64
         found = np.empty((len(kinds), len(ids), count), np.float32 if single else np.float64)
         tall = max(1, BLOCK // max(1, count))  # some samples at a time
-        for i in range(0, len(ids), tall):
-            block = Block(i, ids[i : i + tall], (len(ids), count))
-            values = self._descent.values(query, root, block)
+        parts = range(0, len(ids), tall)
+        blocks = (Block(i, ids[i : i + tall], (len(ids), count)) for i in parts)
+        for i, values in zip(parts, self._descent.values(query, root, blocks), strict=True):
             for out, kind in zip(found[:, i : i + tall], kinds, strict=True):
                 total = summed(root, values, kind)
                 np.multiply(total, 1 / sizes[kind] if normal else 1.0, out=out, casting="same_kind")

@@ -5,7 +5,8 @@ recovers both starts, and running forward again gives the first pair back to rou
 inversion, the control, runs DDIM upwards with the model asked at the *cleaner* end of each step:
 its round trip is wrong by O(h).
 
-An edit is one inversion with one model and one sampling with another.
+An edit is one inversion with one model and one sampling with another (Zhang, Lewis & Kleijn 2024,
+arXiv:2307.10829).
 """
 
 from __future__ import annotations

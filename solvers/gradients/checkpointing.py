@@ -3,7 +3,8 @@
 Discretise, then optimise: the gradient is that of the numbers that the sampler computes, not of
 the ODE. Plain backpropagation keeps what the model saved in every step. Here only the states at a
 few cuts are kept, and each part of the plan is run once more when its gradient is due: the same
-gradient, one more evaluation a step, memory ``cuts + steps/cuts``, least at ``sqrt(steps)`` cuts.
+gradient, one more evaluation a step, memory ``cuts + steps/cuts``, least at ``sqrt(steps)`` cuts
+(Chen, Xu, Zhang & Guestrin 2016, arXiv:1604.06174, for layers of a network).
 """
 
 from __future__ import annotations

@@ -3,7 +3,8 @@
 The rows of a plan are solved for their oldest vectors, as in ``plan_algebra.invert``, and as soon
 as a state is known again, the model is asked there once more, with a graph, and the gradient of
 the loss is pushed through that one answer. Memory is that of one evaluation, whatever the number
-of steps; the gradient is that of the numbers that the sampler computed, to rounding.
+of steps; the gradient is that of the numbers that the sampler computed, to rounding. Chen et al.
+2024, arXiv:2403.17006, do so with couplings of their own.
 """
 
 from __future__ import annotations

@@ -69,9 +69,7 @@ class Augmented:
         out, div = self.divergence(self.model, x.reshape(-1, *self.shape).to(self.dtype), t)
         out, div = out.flatten(1).to(z), div.to(z)
         column = _columns(self.process, t, z)
-        a, b = (
-            column(lambda n, k=k: conversion(self.source, self.target, n)[k]) for k in (0, 1)
-        )
+        a, b = (column(lambda n, k=k: conversion(self.source, self.target, n)[k]) for k in (0, 1))
         size = column(lambda n: (n.alpha**2 + n.sigma**2) ** 0.5)
         near = column(lambda n: n.alpha if self.target == "data" else n.sigma)
         div = a[:, 0] * x.shape[1] + b[:, 0] * div

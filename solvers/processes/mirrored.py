@@ -63,10 +63,14 @@ class Mirrored(Process):
     def _f(self, t: Array) -> Array:
         """``dlog sigma/dt = f - dlam/dt``, and time runs the other way.
 
-        Where alpha vanishes both are infinite; there the value is one from just inside.
+        Where both are infinite, at an end, the value is one from just inside.
         """
-        inside = np.where(self.base.alpha(self.t_max - t) == 0.0, 2.0**-26 * self.t_max, t)
-        return self.base.dlam_dt(self.t_max - inside) - self.base.f(self.t_max - inside)
+        rate = self._rate(t)
+        inside = np.clip(t, 2.0**-26 * self.t_max, (1.0 - 2.0**-26) * self.t_max)
+        return np.where(np.isnan(rate), self._rate(inside), rate)
+
+    def _rate(self, t: Array) -> Array:
+        return self.base.dlam_dt(self.t_max - t) - self.base.f(self.t_max - t)
 
     def _dlam_dt(self, t: Array) -> Array:
         return self.base.dlam_dt(self.t_max - t)

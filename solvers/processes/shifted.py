@@ -7,7 +7,7 @@ is less by mu. So two things are enough:
 * :func:`shifted`: the model of x seen as a model of w, and then any sampler on ``x - mu``;
 * :func:`around`: the plan itself rewritten in x, with mu a further input. A row ``w_t = a w_s +
   sum_j b_j D_j + ...`` becomes ``x_t = a x_s + sum_j b_j D_j + (1 - a - sum_j b_j) mu + ...``:
-  these are the coefficients of mu that papers print.
+  these are the coefficients of mu that papers print (Li et al. 2025, arXiv:2502.07856).
 
 mu is of the state's shape, or broadcasts to it.
 """

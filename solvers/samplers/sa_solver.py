@@ -10,7 +10,7 @@ strong order 1, however many outputs; without noise it is UniPC, of the order Un
 
 Its code differs from this in three ways, which ``published=True`` brings back: two-output rules
 integrate the slope as ``h/2`` times the whole rate instead of exactly; eta is taken at the *end*
-of each step for the whole of it; and the first step is not corrected. None costs an order when
+of each step for the whole of it; and a cold first step is not corrected. None costs an order when
 there is noise; the second makes it the SDE of another shape.
 """
 
@@ -86,7 +86,8 @@ def sa_solver(
         kernel = StepKernel(shape.at(t.lam) if published else _plain(shape), s, t)
         noise, before, m = kernel.noise(tape), x, None
         x = tape.lin(*mean_terms(kernel, x, past[:predictor], rule), *noise)
-        if corrector and (correct_last or i < len(grid) - 1) and not (published and i == 0):
+        cold = published and i == 0 and not history
+        if corrector and (correct_last or i < len(grid) - 1) and not cold:
             new = (tape.eval(x, t), t)
             use = [new, *past[: corrector - 1]]
             x = tape.lin(*mean_terms(kernel, before, use, rule), *noise)

@@ -146,7 +146,7 @@ def seeds_3(process: Process, grid: Grid) -> Plan:
 
 @sampler(
     weak=2, weak_cold=2, strong=1, sde_eta=1.0,
-    nfe=lambda n: 3 * n, prediction="noise", semilinear=False, family=_FAMILY,
+    nfe=lambda n: 3 * n, prediction="noise", semilinear=False, clock="level", family=_FAMILY,
     source=f"{_SEEDS}, code of SEEDS-3, type 3a, noise prediction",
 )  # fmt: skip
 def seeds_3_published(process: Process, grid: Grid) -> Plan:

@@ -1,13 +1,17 @@
-"""A Brownian path that can be walked from the top: halves of a cell are drawn given the whole.
+"""A Brownian path that is walked from the top: halves of a cell are drawn given the whole.
 
-It is the :class:`~fokker.solvers.brownian.tree.TreePath` of two edges, bit for bit in its normals:
-the same bridge (``brownian/bridge.py``), keyed by the same cells.  What is added is the walk: a
-step that is refused and halved needs the two halves of the cell that it has, for the samples that
-were refused, and not a search from the root.  So an adaptive solve, a solve on any grid and a
-question about any single cell see one path of one seed.
+Over a cell of length h the path is known by its increment W and area H (see ``method``).  Given
+them, the halves are (Foster, Lyons & Oberhauser 2020, arXiv:1904.06998) ::
 
-Both numbers of a half are a pure function of (seed, sample, cell): whatever is asked, in which
-order, by whom.
+    W_1 = W/2 + 3 H/2 + Z,   H_1 = H/4 - Z/2 + N/2        Z ~ N(0, h/16)
+    W_2 = W/2 - 3 H/2 - Z,   H_2 = H/4 - Z/2 - N/2        N ~ N(0, h/12)
+
+Both normals are those of the :class:`~fokker.solvers.brownian.tree.TreePath` of the same ends and
+seed: the two are *one path*.  The tree answers any question from its root; here a step that is
+refused and halved gets the halves of the cell that it has, for the samples that were refused.
+
+Both numbers are a pure function of (seed, sample, cell), so a path has one value whatever is
+asked, in which order, by whom: a step that is refused and halved sees the same path, refined.
 """
 
 from __future__ import annotations
@@ -19,16 +23,15 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from ..brownian.bridge import divided
-from ..brownian.tree import ROUNDING, TreePath
 from ..engine.upload import upload
 from ..errors import InvalidGridError
+from ..noise import CellNoise
 from ..normals import normal_field
 from ..ops import Noise
 
 
 class Piece(NamedTuple):
-    """The cell [a, b] after ``level`` halvings, with its increment and its area in float64."""
+    """The cell [a, b] after ``level`` halvings, with increment and area in float64."""
 
     level: int
     a: float
@@ -41,7 +44,7 @@ class Piece(NamedTuple):
         return self._replace(w=self.w[keep], area=self.area[keep])
 
 
-class DyadicPath(TreePath):
+class DyadicPath:
     """The path of every sample on [begin, end], at every level of halving.
 
     Parameters
@@ -56,8 +59,7 @@ class DyadicPath(TreePath):
     Raises
     ------
     InvalidGridError
-        If the ends do not increase, or so little that rounding spoils the halves; for a cell that
-        is asked for: as of :class:`~fokker.solvers.brownian.tree.TreePath`.
+        If the ends do not increase, or a cell that is asked for is not dyadic.
     """
 
     def __init__(
@@ -66,39 +68,58 @@ class DyadicPath(TreePath):
         if not (math.isfinite(begin) and math.isfinite(end) and begin < end):
             msg = f"a path needs finite ends that increase, got {begin!r} and {end!r}"
             raise InvalidGridError(msg)
-        shortest = 1e3 * ROUNDING * max(1.0, abs(begin), abs(end))
-        if not shortest <= end - begin:
-            msg = f"a path from {begin!r} needs a length of {shortest:.3g}, got {end - begin:.3g}"
-            raise InvalidGridError(msg)
-        super().__init__([begin, end], seed, sample_ids, tolerance=shortest)
         self.begin, self.end, self.seed = float(begin), float(end), int(seed)
+        self._noise = CellNoise(seed, sample_ids)
+        self.sample_ids = self._noise.sample_ids
 
     def whole(self, like: Tensor) -> Piece:
         """The path over [begin, end]."""
-        like = like.to(torch.float64)
-        x, y = (self._noise.draw(Noise("t", self.begin, self.end, k), like) for k in "WH")
-        return _scaled(0, self.begin, self.end, x, y)
+        h, like = self.end - self.begin, like.to(torch.float64)
+        xi, zeta = (self._noise.draw(Noise("t", self.begin, self.end, k), like) for k in "WH")
+        return Piece(0, self.begin, self.end, xi * math.sqrt(h), zeta * math.sqrt(h / 12))
 
     def halves(self, piece: Piece, ids: Sequence[int] | None) -> tuple[Piece, Piece]:
         """The two halves of a cell, for the samples ``ids`` that are its rows."""
         h, middle = piece.b - piece.a, 0.5 * (piece.a + piece.b)
-        whole = piece.w / math.sqrt(h), piece.area / math.sqrt(h / 12)
-        fresh = self._fresh(piece, range(len(piece.w)) if ids is None else ids)
-        (x1, x2), (y1, y2) = divided(middle - piece.a, piece.b - middle, whole, fresh)
+        xi, zeta = self._fresh(piece, range(len(piece.w)) if ids is None else ids)
+        tilt = 1.5 * piece.area + xi * math.sqrt(h / 16)
+        mean = 0.25 * piece.area - 0.5 * math.sqrt(h / 16) * xi
+        spread = 0.5 * math.sqrt(h / 12) * zeta
         level = piece.level + 1
-        return (
-            _scaled(level, piece.a, middle, x1, y1),
-            _scaled(level, middle, piece.b, x2, y2),
-        )
+        left = Piece(level, piece.a, middle, 0.5 * piece.w + tilt, mean + spread)
+        return left, Piece(level, middle, piece.b, 0.5 * piece.w - tilt, mean - spread)
+
+    def draw(self, cell: Noise, like: Tensor) -> Tensor:
+        """Standard normal field of a dyadic cell: its increment (W) or area (H), normalised."""
+        piece, ids = self.whole(like), self._noise.ids(like)
+        centre = 0.5 * (cell.a + cell.b)
+        while cell.a < cell.b < math.inf and piece.b - piece.a > 1.5 * (cell.b - cell.a):
+            left, right = self.halves(piece, ids)
+            if not left.a < left.b < right.b:
+                break
+            piece = left if centre < left.b else right
+        self._check(cell, piece)
+        h = piece.b - piece.a
+        value = piece.w / math.sqrt(h) if cell.kind == "W" else piece.area / math.sqrt(h / 12)
+        return value.to(like.dtype)
+
+    def _check(self, cell: Noise, piece: Piece) -> None:
+        """See that the piece is the cell, up to the rounding of a grid of times."""
+        close = 1e-12 * (1 + max(abs(self.begin), abs(self.end)))
+        far = max(abs(piece.a - cell.a), abs(piece.b - cell.b))
+        if not (cell.a < cell.b and far <= min(close, 0.25 * (cell.b - cell.a))):
+            msg = (
+                f"[{cell.a}, {cell.b}] is not a dyadic cell of the path on "
+                f"[{self.begin}, {self.end}]: halve it whole times"
+            )
+            raise InvalidGridError(msg)
 
     def _fresh(self, piece: Piece, ids: Sequence[int]) -> tuple[Tensor, Tensor]:
-        count = math.prod(piece.w.shape[1:])
+        """The two normal fields that divide a cell: those of the tree of bridges."""
+        shape, count = piece.w.shape, math.prod(piece.w.shape[1:])
         key = self._noise.key(Noise("t", piece.a, piece.b, "bridge"))
         field = torch.from_numpy(normal_field(key, ids, 2 * count)).reshape(-1, 2, count)
-        device, dtype = piece.w.device, piece.w.dtype
-        z1, z2 = (upload(field[:, k].reshape(piece.w.shape), device, dtype) for k in (0, 1))
-        return z1, z2
-
-
-def _scaled(level: int, a: float, b: float, x: Tensor, y: Tensor) -> Piece:
-    return Piece(level, a, b, x * math.sqrt(b - a), y * math.sqrt((b - a) / 12))
+        xi, zeta = (
+            upload(field[:, k].reshape(shape), piece.w.device, piece.w.dtype) for k in (0, 1)
+        )
+        return xi, zeta

@@ -217,12 +217,13 @@ def _negative(g: Tensor, t: float) -> NegativeDiffusionError:
     return NegativeDiffusionError(msg, t=t, sample_ids=rows)
 
 
-def broken_by(sde: SDE, t: float, x: Tensor) -> str:
-    """Which of drift and diffusion is not finite at (t, x): words for an error."""
-    if not bool(torch.isfinite(sde.drift(t, x)).all()):
-        return "the drift is not finite"
-    if not bool(torch.isfinite(sde.raw_g(t, x)).all()):
-        return "the diffusion is not finite"
+def broken_by(sde: SDE, cell: Cell, x: Tensor) -> str:
+    """Which of drift and diffusion is not finite at x, at either end of the step, in words."""
+    for t in (cell.t, cell.t + cell.h):
+        if not bool(torch.isfinite(sde.drift(t, x)).all()):
+            return "the drift is not finite"
+        if not bool(torch.isfinite(sde.raw_g(t, x)).all()):
+            return "the diffusion is not finite"
     return "the state overflowed"
 
 
@@ -234,7 +235,7 @@ def not_finite(
     named = [ids[i] for i in bad]
     noises = (cell.xi,) if cell.zeta is None else (cell.xi, cell.zeta)
     good = all(bool(torch.isfinite(z).all()) for z in noises)
-    why = broken_by(sde, cell.t, before.detach()) if good else "the noise is not finite"
+    why = broken_by(sde, cell, before.detach()) if good else "the noise is not finite"
     msg = (
         f"{'the step' if step is None else f'step {step}'} from t = {cell.t:.6g} gave values "
         f"that are not finite in {samples_in_words(named)}: {why}"

@@ -1,4 +1,7 @@
-"""``fokker samplers``: every registered sampler, what it claims, and what was measured."""
+"""``fokker samplers``: every registered sampler, what it claims, and what was measured.
+
+Below, in the table for the terminal, what is no sampler but works along the same path.
+"""
 
 from __future__ import annotations
 
@@ -19,6 +22,7 @@ HELP = "list the samplers with what they claim and what a certificate measured"
 CLAIMS = ("order", "order_cold", "weak", "weak_cold", "strong", "published_order")
 BEGIN, END = "<!-- samplers: begin -->", "<!-- samplers: end -->"
 HEAD = ("sampler", "family", "kind", "order", "cold", "strong", "measured", "NFE/step", "source")
+TOOLS, TOOL_HEAD = "Along the path: tools", ("tool", "keeps", "shown by", "figure", "source")
 CERTIFICATE = Path("certificate/certificate.json")  # where 'make certify' writes it
 
 
@@ -52,6 +56,7 @@ def run(args: argparse.Namespace) -> int:
         _write_readme(Path(args.readme), table(entries, found))
     else:
         print(columns(HEAD, [row(s, found.get(s.name, {})) for s in entries]))
+        print(f"\n{TOOLS}\n\n{tools()}")
         if not found:
             hint = "nothing measured: 'fokker certify --out certificate' writes what this reads"
             print(hint, file=sys.stderr)
@@ -83,6 +88,14 @@ def measured(path: str | None) -> dict[str, dict[str, float]]:
 def table(entries: Iterable[Sampler], found: Mapping[str, Mapping[str, float]]) -> str:
     """The table of the README, in Markdown; ``found`` as of :func:`measured`."""
     return markdown(HEAD, [_markdown_row(s, found.get(s.name, {})) for s in entries])
+
+
+def tools() -> str:
+    """The table of the tools: what is declared of each, and the test or figure that shows it."""
+    from ..solvers.tools import TOOLS
+
+    rows = [(t.place, t.keeps, t.measured, t.figure or "-", t.source) for t in TOOLS]
+    return columns(TOOL_HEAD, rows)
 
 
 def _write_readme(path: Path, text: str) -> None:

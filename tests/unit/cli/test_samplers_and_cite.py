@@ -13,17 +13,23 @@ from fokker import cli
 from fokker.cli.cite import bibtex, fields
 from fokker.cli.samplers import nfe_per_step
 from fokker.solvers.registry import get, samplers
+from fokker.solvers.tools import TOOLS
 
 
 def test_the_table_has_one_row_a_sampler(capsys: pytest.CaptureFixture):
     assert cli.main(["samplers"]) == 0
-    head, rule, *rows = capsys.readouterr().out.splitlines()
+    table, title, below = capsys.readouterr().out.split("\n\n")
+    head, rule, *rows = table.splitlines()
     assert head.split()[:3] == ["sampler", "family", "kind"]
     assert set(rule) == {"-", " "}
     assert [row.split()[0] for row in rows] == [s.name for s in samplers()]
     printed = next(row for row in rows if row.startswith("dpmpp_3m_published "))
     assert "2 (in print 3)" in printed
     assert "weak 2" in next(row for row in rows if row.startswith("sde_dpmpp_2m "))
+    assert title == "Along the path: tools"
+    _, _, *rows = below.splitlines()
+    assert [row.split()[0] for row in rows] == [t.place for t in TOOLS]
+    assert all(t.keeps in row and t.measured in row for t, row in zip(TOOLS, rows, strict=True))
 
 
 def test_measured_orders_are_those_of_a_certificate(tmp_path, monkeypatch, capsys):

@@ -132,7 +132,7 @@ def test_a_start_that_is_not_finite_is_refused_before_the_first_step(bad: float)
 @pytest.mark.parametrize("who", ["drift", "diffusion"])
 def test_an_adaptive_solve_tells_what_is_not_finite_from_what_is_too_steep(who: str):
     def spoiled(t: float, x: Tensor) -> Tensor:
-        return torch.where(x > 1.0, math.nan, 0.3) if t > 0.6 else 0 * x + 0.3
+        return torch.where(x > 1.0, math.nan, 0 * x + 0.3) if t > 0.6 else 0 * x + 0.3
 
     parts = (spoiled, lambda *_: 0.1) if who == "drift" else (lambda _, x: 0 * x, spoiled)
     sde = SDE(*parts, noise="additive")
@@ -151,12 +151,13 @@ def test_an_adaptive_solve_tells_a_negative_diffusion():
     with pytest.raises(NegativeDiffusionError, match="declare signed=True") as e:
         solve_adaptive(still, sra1, DyadicPath(0.0, 1.0, 0, [5, 6, 7]), x)
     assert e.value.sample_ids == (6, 7)
-    assert e.value.t is not None and e.value.t > 0.5
+    assert e.value.t is not None
+    assert e.value.t > 0.5
 
 
 def test_a_tolerance_below_rounding_ends_in_an_underflow():
     path = DyadicPath(0.0, 1.0, 0, sample_ids=[4, 8, 9])
-    with pytest.raises(StepUnderflowError, match="halved 20 times .* now 0 and 1e-30") as e:
+    with pytest.raises(StepUnderflowError, match=r"halved 20 times .* now 0 and 1e-30") as e:
         solve_adaptive(OU, heun, path, X, rtol=0.0, atol=1e-30, depth=20)
     assert e.value.sample_ids == (4, 8, 9)
     assert e.value.t == 0.0

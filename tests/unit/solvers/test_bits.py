@@ -60,7 +60,7 @@ def test_noise_stays_in_the_cell_is_uniform_and_belongs_to_the_sample():
 def test_the_fitted_gaussian_spends_fewer_bits_on_digits_than_their_17_levels():
     from sklearn.datasets import load_digits
 
-    values = torch.from_numpy(load_digits().data[:200])
+    values = torch.from_numpy(load_digits(return_X_y=True)[0][:200])
     law = digits_gaussian()
     bits = bits_per_dim(law.log_density(dequantised(values, 17, seed=0)), 64, levels=17)
     assert 1.0 < float(bits.mean()) < math.log2(17)

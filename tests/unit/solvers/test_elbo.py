@@ -33,7 +33,7 @@ def expected_miss(law: Gaussian, x: Tensor, alpha: float, sigma: float) -> Tenso
 
 def exact_diffusion(process: Process, x: Tensor) -> Tensor:
     """The time integral by a fine rule in lam."""
-    lams = torch.linspace(*ENDS, 20_001, dtype=torch.float64)
+    lams = torch.linspace(*ENDS, 2001, dtype=torch.float64)
     nodes = [process.node_at_lam(float(lam)) for lam in lams]
     rows = [math.exp(2 * n.lam) * expected_miss(law(), x, n.alpha, n.sigma) for n in nodes]
     return -torch.trapezoid(torch.stack(rows), lams, dim=0)
@@ -41,10 +41,10 @@ def exact_diffusion(process: Process, x: Tensor) -> Tensor:
 
 @pytest.mark.parametrize("process", [VPLinear(), EDM()], ids=["vp", "edm"])
 def test_each_term_is_what_it_says(process: Process):
-    """64 noises a level: the mean over 20 points within 6 standard errors (< 1e-8)."""
+    """Eight noises a level: the mean over 20 points within 6 standard errors (< 1e-8)."""
     x = law().sample(20, seed=1)
-    found = lower_bound(exact_model(law(), process), process, x, *ENDS, seed=2, draws=16)
-    more = lower_bound(exact_model(law(), process), process, x, *ENDS, seed=3, draws=16)
+    found = lower_bound(exact_model(law(), process), process, x, *ENDS, seed=2, draws=4)
+    more = lower_bound(exact_model(law(), process), process, x, *ENDS, seed=3, draws=4)
     exact = exact_diffusion(process, x)
     error = (found.diffusion - more.diffusion).std() / 2  # of their mean, for each point
     off = 0.5 * (found.diffusion + more.diffusion) - exact
@@ -60,8 +60,8 @@ def test_each_term_is_what_it_says(process: Process):
 
 
 def test_the_gap_to_the_density_is_the_known_one_on_average():
-    """2000 points: mean gap within 6 standard errors of its closed form (< 1e-8)."""
-    process, x = VPLinear(), law().sample(2000, seed=5)
+    """8000 points: mean gap within 6 standard errors of its closed form (< 1e-8)."""
+    process, x = VPLinear(), law().sample(8000, seed=5)
     found = lower_bound(exact_model(law(), process), process, x, *ENDS, seed=6)
     gap = law().log_density(x) - found.bound
     c2, first = law().eigenvalues, process.node_at_lam(ENDS[0])
@@ -72,10 +72,9 @@ def test_the_gap_to_the_density_is_the_known_one_on_average():
     b = torch.distributions.Normal(torch.zeros(4, dtype=torch.float64), process.prior_std)
     known = 0.5 * torch.log1p(math.exp(-2 * ENDS[1]) / c2).sum()
     known = known + torch.distributions.kl_divergence(a, b).sum()
-    error = 6 * float(gap.std()) / math.sqrt(2000)
+    error = 6 * float(gap.std()) / math.sqrt(8000)
     assert abs(float(gap.mean() - known)) < error
-    assert abs(float(gap.mean())) + 0.5 > error  # the error is small enough to mean something
-    assert error < 0.1
+    assert error < 0.1  # small enough to mean something
 
 
 def test_a_wrong_model_has_a_lower_bound_and_any_prediction_the_same():

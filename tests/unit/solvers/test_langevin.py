@@ -58,7 +58,7 @@ def normals(*shape: int, seed: int = 0) -> Tensor:
 
 @pytest.mark.parametrize(("variance", "step"), [(1.0, 0.5), (0.3, 0.02), (2.0, 3.5)])
 def test_the_kept_variance_is_the_fixed_point_of_a_step(variance, step):
-    """x' = (1 - e/v) x + sqrt(2 e) z, iterated by hand."""
+    """X' = (1 - e/v) x + sqrt(2 e) z, iterated by hand."""
     w = 0.7
     for n in range(1, 400):
         w = (1 - step / variance) ** 2 * w + 2 * step
@@ -95,7 +95,9 @@ def test_rules_are_the_published_formulas():
 def test_the_published_rule_couples_the_samples_of_a_batch_and_ours_does_not():
     g, z = normals(2, 6, 3).unbind(0)
     node = EDM_NODE
-    torch.testing.assert_close(SnrRule()(g, z, node, node)[:2], SnrRule()(g[:2], z[:2], node, node))
+    torch.testing.assert_close(
+        SnrRule()(g, z, node, node)[:2], SnrRule()(g[:2], z[:2], node, node)
+    )
     alone = SnrPublished()(g[:2], z[:2], node, node)
     assert abs(SnrPublished()(g, z, node, node) / alone - 1) > 0.05
 
@@ -118,7 +120,7 @@ def test_the_snr_rule_keeps_another_law_however_small_its_step(dim):
 
 
 def test_mala_keeps_the_law_where_the_same_step_unadjusted_does_not():
-    """e = 1.2 v: ULA keeps 2.5 v. 40000 squares: standard error 0.7 %, bound 5 %."""
+    """E = 1.2 v: ULA keeps 2.5 v. 40000 squares: standard error 0.7 %, bound 5 %."""
     v, count = 0.7, 40_000
     rule = LevelRule(math.sqrt(0.6 * v))  # e = 2 (r sigma)^2 = 1.2 v
     start = math.sqrt(v) * normals(count, 1)
@@ -211,8 +213,8 @@ def test_what_no_corrector_can_do_is_one_sentence():
         snr_variance_factor(0)
     with pytest.raises(InvalidPlanError, match="kappa"):
         LamRule(0.0)
+    g = torch.tensor([[1.0], [0.0]])
     with pytest.raises(NonFiniteError, match=r"divides by the score.*\[1\]"):
-        g = torch.tensor([[1.0], [0.0]])
         SnrRule()(g, g + 1, EDM_NODE, EDM_NODE)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import pytest
 import torch
@@ -18,6 +19,7 @@ from fokker.solvers.errors import (
 from fokker.solvers.grids import Grid, uniform_lam, wavy_lam
 from fokker.solvers.likelihood.density import log_density, sample_with_density
 from fokker.solvers.likelihood.divergence import ExactDivergence, Hutchinson, probe_variance
+from fokker.solvers.model import Model
 from fokker.solvers.process import Process
 from fokker.solvers.schedules import EDM, RectifiedFlow, SubVP, VPCosine, VPLinear
 from fokker.toy_models.draws import normals
@@ -82,9 +84,7 @@ def test_the_log_density_has_the_order_of_the_sampler(sampler: str, order: int):
     errors = []
     for steps in (64, 128):
         grid = wavy_lam(p.process, p.lam_start, p.lam_end).grid(steps)
-        found = log_density(
-            p.model(), p.process, grid, x, start_density=start(p), sampler=sampler
-        )
+        found = log_density(p.model(), p.process, grid, x, start_density=start(p), sampler=sampler)
         errors.append(float((found.log_density - truth(p, x)).square().mean().sqrt()))
     assert math.log2(errors[0] / errors[1]) == pytest.approx(order, abs=0.3)
 
@@ -108,7 +108,8 @@ def test_the_prior_of_samplers_costs_exactly_its_own_mismatch():
     exact = log_density(p.model(), p.process, grid, x, start_density=start(p))
     assert torch.equal(ours.latent, exact.latent)
     z = ours.latent
-    normal = -0.5 * (z.square().sum(1) + 2 * math.log(2 * math.pi))
+    var = p.process.prior_std**2
+    normal = -0.5 * (z.square().sum(1) / var + 2 * math.log(2 * math.pi * var))
     torch.testing.assert_close(ours.log_start, normal)
     gap = normal - start(p)(z)
     torch.testing.assert_close(ours.log_density - exact.log_density, gap, rtol=1e-9, atol=1e-12)
@@ -159,7 +160,7 @@ def test_images_keep_their_shape_and_a_density_is_one_number():
 def test_a_sample_has_the_same_density_in_any_batch(sampler: str):
     p = problem("mixture")
     x = points(p, 3)
-    options = {} if sampler == "exp_rk4_data" else {"tol": 1e-4}
+    options: dict[str, Any] = {} if sampler == "exp_rk4_data" else {"tol": 1e-4}
     for ask in (ExactDivergence(), Hutchinson(3)):
         alone = ask if isinstance(ask, ExactDivergence) else Hutchinson(3, sample_ids=[2])
         whole, part = (
@@ -208,9 +209,9 @@ def path_matrix(p: Problem, grid: Grid, x: Tensor) -> Tensor:
     d = p.law.dim
 
     def value(v: Tensor) -> float:
-        def ask(model, x, t):
-            out, pulled = torch.func.vjp(lambda y: model(y, t), x)
-            return out, (pulled(v.expand_as(x))[0] * v).sum(1)
+        def ask(model: Model, x: Tensor, t: Any) -> tuple[Tensor, Tensor]:
+            out, along = torch.func.jvp(lambda y: model(y, t), (x,), (v.expand_as(x).clone(),))
+            return out, (along * v).sum(1)
 
         return float(log_density(p.model(), p.process, grid, x, divergence=ask).log_density)
 

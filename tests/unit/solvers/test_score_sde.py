@@ -8,11 +8,11 @@ import pytest
 import torch
 from torch import Tensor
 
-from fokker.analysis.gaussian_path import eigenbasis, normal
-from fokker.analysis.order import refine
-from fokker.analysis.order_rows import exact_sde_orders
 from fokker.analysis.boxes import box_response
+from fokker.analysis.gaussian_path import eigenbasis, normal
 from fokker.analysis.impulses import FullNormal, affine_law
+from fokker.analysis.law import weak_error_of
+from fokker.analysis.order import refine
 from fokker.solvers.errors import AnalysisError, InvalidGridError, InvalidPlanError, NonFiniteError
 from fokker.solvers.grids import Grid, grid_from_times, uniform_lam
 from fokker.solvers.langevin.correctors import Langevin, Mala
@@ -64,11 +64,13 @@ def test_a_corrector_alone_keeps_mean_and_ula_variance_at_its_level_exactly():
     s, snr = grid[0], 0.4
     step = 2 * (snr * s.sigma) ** 2
     for count in (1, 40):
+
         def execute(model, process, grid, x, *, noise, count=count):
             corrector = Langevin(LevelRule(snr), count)
             return predictor_corrector(
                 model, process, grid, x, noise=noise, corrector=corrector, predictor=None
             )
+
         got = law_of(execute, grid, process)
         torch.testing.assert_close(got.mean, LAW.mean)
         for k, c2 in enumerate((1.0, 0.05)):
@@ -79,53 +81,54 @@ def test_a_corrector_alone_keeps_mean_and_ula_variance_at_its_level_exactly():
 
 def test_a_step_that_shrinks_with_the_grid_solves_the_sde_of_eta_plus_kappa():
     """Weak order 1 towards eta = 2; towards eta = 1 nothing converges: start off the marginal."""
-    rows = exact_sde_orders(get("pc_langevin"), "wavy-lam")
-    assert {r["claim"] for r in rows} == {"weak", "weak_cold"}
-    assert all(r["verdict"] == "met" for r in rows)
     data, start = eigenbasis(LAW), normal([0.3, 0.3], [0.5, 0.5])
     begin, end = (PROCESS.node_at_lam(lam) for lam in (-1.5, 1.5))
     grids = uniform_lam(PROCESS, -1.5, 1.5)
 
     def error(eta: float, steps: int) -> float:
-        from fokker.analysis.law import weak_error_of
-
         found = box_response(get("pc_langevin"), PROCESS, grids.grid(steps), data)
         seen = weak_error_of(found, data, begin, end, start, eta=eta)
         return math.hypot(seen.mean, seen.var)
 
     seen = refine(lambda n: error(2.0, n), claim=1.0, floor=1e-14)
     assert seen.verdict(1.0) == "met", seen.slopes
-    assert error(1.0, 400) > 20 * error(2.0, 400)
+    assert error(1.0, 128) > 10 * error(2.0, 128)
 
 
-def test_a_step_that_the_level_decides_has_a_bias_that_no_grid_cures():
-    def gap(name: str, steps: int) -> float:
-        sampler = {"fixed": pc_annealed, "shrinking": pc_langevin}[name]
-        options = {"snr": 0.4} if name == "fixed" else {}
-        got, t = law_of(sampler, grid_of(steps), **options), grid_of(steps)[-1]
-        want = t.alpha**2 * LAW.eigenvalues + t.sigma**2
-        return float((got.cov.diagonal() - want).abs().max())
+def test_a_step_that_the_level_decides_ends_in_the_law_that_ula_keeps_there_on_any_grid():
+    """Its distance from ``v/(1 - e/(2v))`` of the last level halves, that from v does not fall."""
+    process, snr = EDM(), 0.5
+    truth, kept = [], []
+    for steps in (40, 80, 160):
+        grid = uniform_lam(process, 0.0, 1.0).grid(steps)
+        got = law_of(pc_annealed, grid, process, snr=snr).cov.diagonal()
+        s, t = grid[-2], grid[-1]
+        want = [c2 + t.sigma**2 for c2 in (1.0, 0.05)]
+        ula = [ula_variance(v, 2 * (snr * s.sigma) ** 2) for v in want]
+        truth.append([float(g) / v - 1 for g, v in zip(got, want, strict=True)])
+        kept.append([abs(float(g) - v) for g, v in zip(got, ula, strict=True)])
+    for k in (0, 1):
+        assert kept[2][k] < 0.6 * kept[1][k] < 0.36 * kept[0][k]
+        assert truth[2][k] > 0.8 * truth[0][k] > 0.03
 
-    assert gap("fixed", 320) > 0.5 * gap("fixed", 80)
-    assert gap("shrinking", 320) < 0.35 * gap("shrinking", 80)
 
+def test_a_corrector_repairs_a_coarse_predictor_but_twice_the_steps_repair_more():
+    """Exact variances of ten steps of reverse diffusion, ten with the published corrector, twenty.
 
-def test_a_corrector_repairs_a_coarse_predictor_on_a_gaussian():
-    """Variance of ancestral steps, ten of them, is too small; with correctors it is nearer."""
+    The published ratio 0.16 at equal evaluations; errors relative to the law at the last level.
+    """
     t = grid_of(10)[-1]
     want = t.alpha**2 * LAW.eigenvalues + t.sigma**2
 
-    def gap(**options) -> float:
-        got = law_of(pc_annealed, grid_of(10), predictor="ancestral", **options)
-        return float((got.cov.diagonal() / want - 1).abs().max())
+    def gap(steps: int, corrector: Langevin | None) -> float:
+        def execute(model, process, grid, x, *, noise):
+            return predictor_corrector(model, process, grid, x, noise=noise, corrector=corrector)
 
-    def predictor(model, process, grid, x, *, noise):
-        return predictor_corrector(
-            model, process, grid, x, noise=noise, corrector=None, predictor="ancestral"
-        )
+        got = law_of(execute, grid_of(steps)).cov.diagonal()
+        return float((got / want - 1).abs().max())
 
-    alone = law_of(predictor, grid_of(10)).cov.diagonal() / want - 1
-    assert float(alone.abs().max()) > 1.5 * gap(snr=0.3)
+    assert gap(10, Langevin(LevelRule(0.16))) < 0.92 * gap(10, None)
+    assert gap(20, None) < 0.5 * gap(10, Langevin(LevelRule(0.16)))
 
 
 def test_data_dependent_steps_are_not_affine():
@@ -209,8 +212,8 @@ def test_annealed_dynamics_takes_the_published_step_at_each_level():
 
 def test_annealed_dynamics_reaches_the_law_of_its_last_level_and_zero_denoises():
     process = EDM()
-    grid = uniform_lam(process, -2.0, 1.5).grid(10)
-    got = law_of(annealed_langevin, grid, process, steps=200)
+    grid = uniform_lam(process, -1.0, 1.5).grid(6)
+    got = law_of(annealed_langevin, grid, process, steps=60)
     s = grid[-2]
     want = [ula_variance(c2 + s.sigma**2, 0.1 * s.sigma**2) for c2 in (1.0, 0.05)]
     assert float(got.cov[1, 1]) == pytest.approx(want[1], rel=1e-3)

@@ -1,0 +1,113 @@
+"""Mistakes in log-densities, divergences, the mirrored process, bits and the variational bound."""
+
+from __future__ import annotations
+
+from mutants.mutant import UNIT, Mutant
+
+DENSITY = f"{UNIT}solvers/test_likelihood.py"
+DIVERGENCE = f"{UNIT}solvers/test_divergence.py"
+MIRRORED = f"{UNIT}solvers/test_mirrored.py"
+BITS = f"{UNIT}solvers/test_bits.py"
+ELBO = f"{UNIT}solvers/test_elbo.py"
+ON_ANY = f"{DENSITY}::test_on_any_process_the_density_at_its_own_level_is_found"
+SAMPLES = f"{DENSITY}::test_the_density_of_samples_is_right_on_processes_of_any_scale"
+
+MUTANTS = [
+    Mutant(
+        "solvers/likelihood/augmented.py", "own = near / size**2 * level + size / near * rate",
+        "own = near / size**2 * level - size / near * rate", "sign of the divergence", (ON_ANY,),
+    ),
+    Mutant(
+        "solvers/likelihood/augmented.py", "own = near / size**2 * level + size / near * rate",
+        "own = near / size * level + size / near * rate", "a power of S lost off VP", (ON_ANY,),
+    ),
+    Mutant(
+        "solvers/likelihood/augmented.py", "rate = near * div - x.shape[1] * (near / size) ** 2",
+        "rate = near * div - x.shape[1] * near / size", "the trivial part not squared", (ON_ANY,),
+    ),
+    Mutant(
+        "solvers/likelihood/augmented.py",
+        "div = a[:, 0] * x.shape[1] + b[:, 0] * div", "div = a[:, 0] + b[:, 0] * div",
+        "the identity has the trace 1 instead of d",
+        (f"{DENSITY}::test_any_prediction_gives_the_same_number",),
+    ),
+    Mutant(
+        "solvers/likelihood/density.py",
+        "total = start + x[0].numel() * math.log(low / high) + gained / low",
+        "total = start + x[0].numel() * math.log(high / low) + gained / low",
+        "scale of the process the wrong way round", (ON_ANY,),
+    ),
+    Mutant(
+        "solvers/likelihood/density.py",
+        "total = start + x[0].numel() * math.log(low / high) + gained / low",
+        "total = start + x[0].numel() * math.log(low / high) + gained",
+        "l not divided by its scale", (ON_ANY,),
+    ),
+    Mutant(
+        "solvers/likelihood/density.py", "math.log(low / high) - z[:, -1] / high",
+        "math.log(low / high) + z[:, -1] / high", "density of samples grows as it should fall",
+        (SAMPLES,),
+    ),
+    Mutant(
+        "solvers/likelihood/density.py", "target = near if up else MIRRORED[near]",
+        "target = near", "noise and data not exchanged in the mirror", (ON_ANY,),
+    ),
+    Mutant(
+        "solvers/likelihood/density.py",
+        "return -0.5 * ((flat / std).square().sum(1) + flat.shape[1] * scale)",
+        "return -0.5 * ((flat / std).square().sum(1) + scale)",
+        "one log 2 pi for all dimensions",
+        (f"{DENSITY}::test_the_prior_of_samplers_costs_exactly_its_own_mismatch",),
+    ),
+    Mutant(
+        "solvers/likelihood/divergence.py", "signs = self.law == \"rademacher\"",
+        "signs = self.law != \"rademacher\"", "the two laws of probes exchanged",
+        (f"{DIVERGENCE}::test_signs_are_signs_and_several_probes_are_averaged",),
+    ),
+    Mutant(
+        "solvers/likelihood/divergence.py", "return out, total / self.probes", "return out, total",
+        "probes summed", (f"{DIVERGENCE}::test_signs_are_signs_and_several_probes_are_averaged",),
+    ),
+    Mutant(
+        "solvers/likelihood/divergence.py", "return 2.0 * even.square().sum((-2, -1))",
+        "return even.square().sum((-2, -1))", "half the variance",
+        (f"{DIVERGENCE}::test_probes_are_unbiased_and_have_the_variance_of_the_law",),
+    ),
+    Mutant(
+        "solvers/likelihood/divergence.py", "even = 0.5 * (jacobian + jacobian.mT)",
+        "even = jacobian", "the antisymmetric part counted",
+        (f"{DIVERGENCE}::test_signs_are_exact_on_diagonal_matrices_and_never_worse",),
+    ),
+    Mutant(
+        "solvers/processes/mirrored.py",
+        "return self.base.dlam_dt(self.t_max - t) - self.base.f(self.t_max - t)",
+        "return self.base.dlam_dt(self.t_max - t) + self.base.f(self.t_max - t)",
+        "sign of the drift", (f"{MIRRORED}::test_rates_are_derivatives_of_the_mirrored_coefficients",),
+    ),
+    Mutant(
+        "solvers/processes/mirrored.py", "return self.base.log_alpha_of_lam(-lam) + lam",
+        "return self.base.log_alpha_of_lam(-lam) - lam", "sign of lam in log sigma",
+        (f"{MIRRORED}::test_signal_and_noise_change_places",),
+    ),
+    Mutant(
+        "solvers/likelihood/bits.py", "return (high - low) / levels",
+        "return (high - low) / (levels - 1)", "data mapped by L - 1",
+        (f"{BITS}::test_the_offset_of_bytes_on_minus_one_to_one_is_7_and_on_zero_to_one_8",),
+    ),
+    Mutant(
+        "solvers/likelihood/bits.py", "(dim * math.log(2.0)) - math.log2",
+        "(dim * math.log(2.0)) + math.log2", "sign of the offset",
+        (f"{BITS}::test_dequantised_bits_bound_those_of_the_integers_from_above",),
+    ),
+    Mutant(
+        "solvers/likelihood/elbo.py", "total += weight * math.exp(2.0 * lam) * miss / draws",
+        "total += 0.5 * weight * math.exp(2.0 * lam) * miss / draws",
+        "half for d SNR kept where lam is half the log of it",
+        (f"{ELBO}::test_the_gap_to_the_density_is_the_known_one_on_average",),
+    ),
+    Mutant(
+        "solvers/likelihood/elbo.py", "(ratio - 1.0 - math.log(ratio))",
+        "(ratio - math.log(ratio))", "the prior's divergence not zero at equality",
+        (f"{ELBO}::test_each_term_is_what_it_says",),
+    ),
+]  # fmt: skip
