@@ -160,48 +160,12 @@ class Plan:
         return max(self.live, default=0)
 
     @cached_property
-    def room(self) -> tuple[int, ...]:
-        """For each row, how many more vectors the peak leaves room for."""
-        return tuple(self.peak_live - count for count in self.live)
-
-    @cached_property
-    def shown(self) -> frozenset[int]:
-        """The vectors that the model is asked at."""
-        return frozenset(op.source for op in self.ops if isinstance(op, Eval))
-
-    @cached_property
     def columns(self) -> tuple[tuple[tuple[int, ...], tuple[Weight, ...]], ...]:
         """For each row, the vectors it reads and their weights (none but in linear rows)."""
         return tuple(
             (sources(op), tuple(w for _, w in op.terms) if isinstance(op, Lin) else ())
             for op in self.ops
         )
-
-    @cached_property
-    def arrivals(self) -> frozenset[int]:
-        """The linear rows that are the first to read some model output."""
-        seen: set[int] = set()
-        found = set()
-        for i, op in enumerate(self.ops):
-            if isinstance(op, Lin):
-                new = {j for j in sources(op) if isinstance(self.ops[j], Eval)} - seen
-                found.update([i] if new else [])
-                seen |= new
-        return frozenset(found)
-
-    @cached_property
-    def looks(self) -> frozenset[int]:
-        """The arrivals at which to look for what is not finite: none is missed or mixed up.
-
-        What spoils one arrival spoils the next if that reads it, and there it can still be told
-        where the trouble began: one look serves two such rows.
-        """
-        looks, skipped = set(self.arrivals), False
-        for row, following in pairwise(sorted(self.arrivals)):
-            skipped = not skipped and row in self.columns[following][0]
-            if skipped:
-                looks.remove(row)
-        return frozenset(looks)
 
     def __str__(self) -> str:
         """Rows a person can read, one step a paragraph."""

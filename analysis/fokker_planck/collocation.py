@@ -66,7 +66,7 @@ class Estimate:
 
 
 def quantile(certainty: float) -> float:
-    """z with ``P(|N(0,1)| < z) = certainty``.
+    """Z with ``P(|N(0,1)| < z) = certainty``.
 
     Raises
     ------

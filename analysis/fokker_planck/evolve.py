@@ -24,7 +24,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from scipy import sparse
-from scipy.linalg import lapack
+from scipy.linalg import get_lapack_funcs
 from scipy.sparse.linalg import splu
 
 from ...solvers.errors import AnalysisError, ShapeError
@@ -35,7 +35,7 @@ METHODS = ("euler", "tr-bdf2")
 D = 1 - math.sqrt(0.5)
 """Diagonal coefficient of both stages of TR-BDF2."""
 BACK = 1 / (2 * D * (2 - 2 * D))
-"""BDF2's weight of the middle state, ``1/(gamma (2 - gamma))``, ``gamma = 2 d``; m has the rest."""
+"""BDF2's weight of the middle state, ``1/(gamma (2 - gamma))``; the start has the rest."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -138,11 +138,12 @@ def _solver(generator: Generator, c: float) -> Callable[[Array], Array]:
     """``m -> (1 - c A)^{-1} m``, factored once; a positive matrix, so no pivoting is needed."""
     if generator.box.dim == 1:
         below, on, above = generator.bands
-        *factors, info = lapack.dgttrf(-c * below, 1 - c * on, -c * above)
+        factor, solve = get_lapack_funcs(("gttrf", "gttrs"), dtype=np.float64)
+        *factors, info = factor(-c * below, 1 - c * on, -c * above)
         if info:
             msg = f"the implicit step cannot be solved (pivot {info} is zero); use more steps"
             raise AnalysisError(msg)
-        return lambda m: lapack.dgttrs(*factors, m)[0]
+        return lambda m: solve(*factors, m)[0]
     a = generator.matrix
     eye = sparse.identity(a.shape[0], format="csc")
     return splu(

@@ -105,9 +105,7 @@ def riccati(precision: float, rate: float, f: float, g2: float) -> float:
     return rate + g2 * precision**2 + 2 * f * precision
 
 
-def gronwall(
-    times: np.ndarray, g2: np.ndarray, lipschitz: np.ndarray, error: np.ndarray
-) -> float:
+def gronwall(times: np.ndarray, g2: np.ndarray, lipschitz: np.ndarray, error: np.ndarray) -> float:
     r"""Bound of ``W_2(p_ODE, p_SDE)`` by the score error against the SDE's own law.
 
     ``int g^2/2 ||s - grad log p_SDE||_{L2(p_SDE)} exp(int_s^end L) ds`` with L the largest

@@ -89,7 +89,7 @@ class Box:
 
     def axis(self, k: int) -> Array:
         """Centres along axis k."""
-        return self.low[k] + self.widths[k] * (np.arange(self.cells[k]) + 0.5)
+        return np.asarray(self.low[k] + self.widths[k] * (np.arange(self.cells[k]) + 0.5))
 
     @cached_property
     def centres(self) -> Array:
@@ -98,7 +98,7 @@ class Box:
         return np.stack([g.ravel() for g in grids], axis=1)
 
     def faces(self, k: int) -> Array:
-        """Midpoints of the inner faces across axis k, (N', d), in the order of their left cells."""
+        """Midpoints of the inner faces across axis k, (N', d), ordered as their left cells."""
         axes = [self.axis(j) for j in range(self.dim)]
         axes[k] = axes[k][:-1] + 0.5 * self.widths[k]
         grids = np.meshgrid(*axes, indexing="ij")
@@ -151,15 +151,18 @@ class Box:
                 enough = "more cells" if factor == 1 else _intervals(low, high)
                 break
         msg = f"the cells of {_intervals(self.low, self.high)} hold a mass of {total:.6g}, not 1; "
-        msg += f"{enough} would be enough" if enough else (
-            "a wider box does not help: the density is not normalised, or too narrow for any cells"
+        msg += (
+            f"{enough} would be enough"
+            if enough
+            else (
+                "a wider box does not help: the density is not normalised, or too narrow for any cells"
+            )
         )
         return GridTooSmallError(msg, needed=(float(low[0]), float(high[0])))
 
 
 def _intervals(low: tuple[float, ...], high: tuple[float, ...]) -> str:
     return " x ".join(f"[{a:g}, {b:g}]" for a, b in zip(low, high, strict=True))
-
 
 
 @dataclass(frozen=True, eq=False)
@@ -201,7 +204,7 @@ class Generator:
     def bands(self) -> tuple[Array, Array, Array]:
         """Below, on and above the diagonal, in one dimension."""
         (right,), (left,) = self.right, self.left
-        return right, np.asarray(self.matrix.diagonal()), left
+        return right, np.asarray(self.matrix.diagonal(), dtype=np.float64), left
 
 
 def bernoulli(z: Array) -> Array:

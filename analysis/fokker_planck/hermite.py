@@ -56,9 +56,7 @@ class OrnsteinUhlenbeck:
         """``sigma^2/(2 kappa)`` of the steady law."""
         return self.sigma**2 / (2 * self.kappa)
 
-    def coefficients(
-        self, weights: object, means: object, variances: object, modes: int
-    ) -> Array:
+    def coefficients(self, weights: object, means: object, variances: object, modes: int) -> Array:
         """c_0 .. c_{modes-1} of a mixture of normal laws, (modes,), by an exact recursion.
 
         Raises
@@ -68,7 +66,7 @@ class OrnsteinUhlenbeck:
         """
         w, m, v = (np.atleast_1d(np.asarray(a, dtype=float)) for a in (weights, means, variances))
         if not (w.shape == m.shape == v.shape and w.ndim == 1 and modes >= 2):
-            msg = f"weights, means and variances must be of one length and modes at least 2, got "
+            msg = "weights, means and variances must be of one length and modes at least 2, got "
             raise AnalysisError(msg + f"{w.shape}, {m.shape}, {v.shape}, modes {modes}")
         if not ((v > 0) & (v < 2 * self.variance)).all():
             msg = f"variances must be positive and below {2 * self.variance:g}, twice the steady "

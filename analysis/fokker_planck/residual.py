@@ -140,7 +140,7 @@ def score_residual(
             parts = scalar_terms(dynamics, score, z, s)
             return torch.stack([part.flatten(1).sum(1) for part in parts])
 
-        values, pull = vjp(rest, y)
+        values, pull = vjp(rest, y)[:2]
         ones = [torch.zeros_like(values) for _ in values]
         for k, one in enumerate(ones):
             one[k] = 1

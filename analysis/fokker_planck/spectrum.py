@@ -42,7 +42,7 @@ def chain_gaps(generator: Generator, count: int) -> Array:
     found = eigh_tridiagonal(
         -on, -np.sqrt(right * left), eigvals_only=True, select="i", select_range=(0, count)
     )
-    return found[1:]
+    return np.asarray(found)[1:]
 
 
 def grid_gaps(
@@ -171,4 +171,4 @@ def _schrodinger(slope: OnPoints, bend: OnPoints, noise: float, modes: int, widt
     kinetic = np.diag(n + 0.5)
     off = -0.5 * np.sqrt((n[:-2] + 1.0) * (n[:-2] + 2.0))
     kinetic += np.diag(off, 2) + np.diag(off, -2)
-    return eigh(noise / width**2 * kinetic + well, eigvals_only=True)
+    return np.asarray(eigh(noise / width**2 * kinetic + well, eigvals_only=True))

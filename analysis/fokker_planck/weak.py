@@ -22,7 +22,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ...solvers.errors import ShapeError
+from ...solvers.errors import AnalysisError, ShapeError
 from ...solvers.process import Process
 from ...toy_models.draws import normals, uniforms
 from ...toy_models.gaussian import Gaussian
@@ -227,17 +227,24 @@ def pathwise(law: Law, process: Process, t: float, n: int, *, seed: int) -> Moti
     )
 
 
-def quadrature(
-    law: Gaussian | GaussianMixture, process: Process, t: float, order: int = 24
-) -> Motion:
+def quadrature(law: Law, process: Process, t: float, order: int = 24) -> Motion:
     """A Gaussian or a mixture by Gauss and Hermite's nodes in each component: ``K order^d`` rows.
 
     A component moves by ``xdot = alpha' mu + V' V^{-1} (x - alpha mu)/2``, which carries it.
     Moments of a linear drift are exact; a smooth function converges like ``e^{-c sqrt(order)}`` or
     faster.
+
+    Raises
+    ------
+    AnalysisError
+        For a law of another kind.
     """
+    parts: list[tuple[float, Tensor, Tensor, Tensor]]
     if isinstance(law, Gaussian):
         parts = [(1.0, law.mean, law.eigenvalues, law.eigenvectors)]
+    elif not isinstance(law, GaussianMixture):
+        msg = f"the quadrature is of a Gaussian or a GaussianMixture, not of {law.name}; draw "
+        raise AnalysisError(msg + "samples with pathwise")
     else:
         full = law.covs if law.covs.ndim == 3 else torch.diag_embed(law.covs)
         values, vectors = torch.linalg.eigh(full)

@@ -26,6 +26,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from ..batch import column
 from ..grids import Grid
 from ..model import Model
 from ..noise import NoiseSource
@@ -33,7 +34,7 @@ from ..process import Array, Process
 from ..registry import Sampler, register
 from ..samplers.strip import GAUSSIAN_STRIP, check_size, check_strip, prefix_weights
 from ..stepper import StepError, Stepper, StepperRun
-from .ends import ask_rows, check_tolerance, per_sample, run_adaptive
+from .ends import ask_rows, check_tolerance, run_adaptive
 from .walk import Trial, Walk, best_order, written
 
 UNIT = 1.0
@@ -121,8 +122,8 @@ class AdaptiveAdams:
         log_alpha = self.process.log_alpha_of_lam(end)
         size = np.exp(log_alpha) * np.sqrt(1.0 + np.exp(-2.0 * end))
         keep = np.exp(log_alpha - end - self.process.log_alpha_of_lam(here.lam) + here.lam)
-        alpha = per_sample(np.exp(log_alpha), here.x)
-        kept = per_sample(keep, here.x) * here.x
+        alpha = column(np.exp(log_alpha), here.x)
+        kept = column(keep, here.x) * here.x
         weigh = partial(prefix_weights, strip=self.strip, size=self.size)
         old = weigh(here.nodes, here.lam, end)
         guess = old[np.arange(len(end)), here.order - 1]
@@ -143,7 +144,7 @@ class AdaptiveAdams:
         x = kept + alpha * _summed(weights[np.arange(len(end)), best], known)
         gain = 1.0 / (1.0 + np.exp(-2.0 * end) / self.size**2)
         error = error + PREDICTED * (end - here.lam) * gain * _rms(x - predicted) / size
-        output = raw + per_sample(gain, x) / alpha * (x - predicted)
+        output = raw + column(gain, x) / alpha * (x - predicted)
         return Trial(x, output, raw, best, error)
 
     def _first(self, model: Model, state: Walk) -> Walk:

@@ -29,6 +29,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from ..batch import column
 from ..errors import InvalidPlanError
 from ..grids import Grid
 from ..model import Model
@@ -37,7 +38,7 @@ from ..quadrature import phi
 from ..registry import Sampler, register
 from ..stepper import StepError, Stepper, StepperRun
 from .dpmpp_12 import FIRST, SAFETY
-from .ends import ask_some, per_sample, run_adaptive
+from .ends import ask_some, run_adaptive
 
 CONTROLS = ("sample", "batch")
 _LEAST = 1e-12  # a step this short does not move lam
@@ -98,7 +99,7 @@ class AdaptiveNoise:
             at = lam[(h < _LEAST) & (lam < self.lam_end)][0]
             msg = f"a step shrank to nothing at lam = {at}; tol = {self.rtol} is too small"
             raise StepError(msg)
-        chosen = per_sample(ok, low)
+        chosen = column(ok, low)
         return State(
             torch.where(chosen, high, state.x),
             torch.where(chosen, low, state.low),
@@ -144,8 +145,8 @@ class AdaptiveNoise:
         log_alpha = self.process.log_alpha_of_lam(end)
         keep = np.exp(log_alpha - self.process.log_alpha_of_lam(begin))
         sigma = np.exp(log_alpha - end)
-        out = per_sample(keep, x) * x - per_sample(sigma * np.expm1(end - begin), x) * eps
-        return out if slope is None else out - per_sample(sigma * gain, x) * slope
+        out = column(keep, x) * x - column(sigma * np.expm1(end - begin), x) * eps
+        return out if slope is None else out - column(sigma * gain, x) * slope
 
     def _error(self, low: Tensor, high: Tensor, before: Tensor, busy: np.ndarray) -> Array:
         """E of each sample, or the largest of those on their way."""

@@ -17,12 +17,13 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from ..batch import column
 from ..grids import Grid
 from ..model import Model
 from ..process import Array, Process
 from ..registry import Sampler, register
 from ..stepper import StepError, Stepper, StepperRun
-from .ends import ask_some, check_tolerance, per_sample, run_adaptive
+from .ends import ask_some, check_tolerance, run_adaptive
 
 SAFETY, SHRINK, GROW = 0.9, 0.2, 5.0
 FIRST = 0.05
@@ -84,7 +85,7 @@ class Adaptive12:
             msg = f"a step shrank to nothing at lam = {at}; tol = {self.tol} is too small"
             raise StepError(msg)
         return State(
-            torch.where(per_sample(ok, low), high, state.x),
+            torch.where(column(ok, low), high, state.x),
             data,
             np.where(busy, ~ok, state.known).astype(float),
             lam,
@@ -102,7 +103,7 @@ class Adaptive12:
         log_alpha = self.process.log_alpha_of_lam(end)
         keep = np.exp(log_alpha - end - self.process.log_alpha_of_lam(begin) + begin)
         gain = np.exp(log_alpha) * -np.expm1(begin - end)
-        return per_sample(keep, x) * x + per_sample(gain, x) * data
+        return column(keep, x) * x + column(gain, x) * data
 
     def _error(self, x: Tensor, low: Tensor, high: Tensor) -> Array:
         scale = self.tol * (1.0 + torch.maximum(x.abs(), low.abs()))

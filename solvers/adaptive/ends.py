@@ -55,13 +55,6 @@ def ask_some(
     return new
 
 
-def per_sample(values: np.ndarray, like: Tensor) -> Tensor:
-    """One number a sample, broadcast over its coordinates."""
-    column = torch.from_numpy(np.asarray(values)).to(like.device)
-    column = column if column.dtype == torch.bool else column.to(like.dtype)
-    return column.reshape(-1, *[1] * (like.ndim - 1))
-
-
 def check_tolerance(tol: float) -> None:
     """Refuse a tolerance outside (0, 1)."""
     if not 0 < tol < 1:

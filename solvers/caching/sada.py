@@ -35,6 +35,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from ..batch import column
 from ..checks import check_state
 from ..errors import InvalidGridError, InvalidPlanError, NonFiniteError
 from ..grids import Grid
@@ -112,7 +113,7 @@ class Sada:
             ids = busy.nonzero().flatten()[bad].tolist()
             msg = f"the model's output is not finite at t = {s.t}, samples {ids}"
             raise NonFiniteError(msg, step=state.step + 1, t=s.t, sample_ids=ids)
-        where, on_host = _column(busy, state.x), busy.cpu().numpy()
+        where, on_host = column(busy, state.x), busy.cpu().numpy()
         new = torch.zeros_like(state.x)
         new[busy] = out
         older, lams = state.real or (new,), state.lams or (np.full(len(busy), -math.inf),)
@@ -128,9 +129,9 @@ class Sada:
     def _guessed(self, state: State, s: Node) -> Tensor:
         """Data predictions at s, asked or guessed."""
         if self.guess == "extrapolated":
-            return torch.where(_column(state.skip, state.x), state.guess, state.real[0])
+            return torch.where(column(state.skip, state.x), state.guess, state.real[0])
         weights = _lagrange_each(state.lams, s.lam, state.skip.cpu().numpy())
-        columns = [_column(torch.from_numpy(w).to(state.x), state.x) for w in weights]
+        columns = [column(w, state.x) for w in weights]
         return torch.stack([w * d for w, d in zip(columns, state.real, strict=True)]).sum(0)
 
     def _advance(self, state: State, s: Node, t: Node, data: Tensor) -> Tensor:
@@ -181,10 +182,6 @@ def _lagrange_each(lams: Sequence[Array], at: float, which: np.ndarray) -> Array
         places = [column[b] for column in lams if math.isfinite(column[b])]
         weights[: len(places), b] = lagrange(places, at)
     return weights
-
-
-def _column(values: Tensor, like: Tensor) -> Tensor:
-    return values.reshape(-1, *[1] * (like.ndim - 1))
 
 
 @dataclass(frozen=True)

@@ -31,6 +31,7 @@ from ..process import Node
 from . import scratch
 from .answers import Answers
 from .fused import FusedSum
+from .tables import tables
 from .upload import upload
 
 
@@ -50,6 +51,7 @@ class Executor:
         grad: bool,
     ) -> None:
         self.plan, self.model, self.like = plan, model, x
+        self.tables = tables(plan)
         self.heads = model if isinstance(model, Heads) else None
         self.shape, self.dtype, self.device = x.shape, x.dtype, x.device
         self.noise = CellNoise(int(noise)) if isinstance(noise, (int, Integral)) else noise
@@ -91,17 +93,15 @@ class Executor:
         if self.noise is None:
             msg = "the plan draws noise: give run(..., noise=<seed>)"
             raise InvalidPlanError(msg)
-        if len(self.pool) > self.plan.room[row]:
-            del self.pool[
-                0
-            ]  # else with this vector from outside there would be more than the peak
+        if len(self.pool) > self.tables.room[row]:
+            del self.pool[0]  # else with a vector from outside there would be more than the peak
         out = self.noise.draw(op, self.like)
         check_like(out, self.like, f"the noise of the cell [{op.a}, {op.b}]")
         return out
 
     def evaluate(self, row: int, op: Eval, x: Tensor) -> Tensor:
         """The model's output, as a tensor that nobody will change while it is needed."""
-        if len(self.pool) > self.plan.room[row]:
+        if len(self.pool) > self.tables.room[row]:
             del self.pool[0]
         counting = self.counting
         before = x._version if counting else None
@@ -140,8 +140,8 @@ class Executor:
                 sums = self.fused(weights, vectors, out)
             if sums is None:
                 self._add_in_place(weights, vectors, out)
-        if row in self.plan.arrivals:
-            if self.watchful or sums is not None or row in self.plan.looks:
+        if row in self.tables.arrivals:
+            if self.watchful or sums is not None or row in self.tables.looks:
                 self._watch(row, vectors, out, sums)
                 self.unseen = None
             else:
@@ -180,7 +180,7 @@ class Executor:
     def forget(self, row: int, vector: Tensor) -> None:
         """Take back the buffer of a dead vector, unless the model still holds it."""
         if isinstance(self.plan.ops[row], Lin):
-            if not self.grad and (row not in self.plan.shown or _owners(vector) <= _ALONE):
+            if not self.grad and (row not in self.tables.shown or _owners(vector) <= _ALONE):
                 self.pool.append(vector)
         else:
             self.answers.drop(row)

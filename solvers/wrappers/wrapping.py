@@ -13,6 +13,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from ..batch import column
 from ..checks import bad_samples
 from ..errors import NonFiniteError, ShapeError
 from ..model import Model, conversion
@@ -21,16 +22,6 @@ from ..plan import Plan
 from ..process import Node, Process
 from ..run import run
 from ..stepper import StepperRun
-
-
-def column(values: Tensor, like: Tensor) -> Tensor:
-    """One number for each sample, (B,), shaped to be broadcast over ``like``, (B, *D)."""
-    return values.to(like).reshape(-1, *[1] * (like.ndim - 1))
-
-
-def inner(a: Tensor, b: Tensor) -> Tensor:
-    """Inner product of each sample, shape (B, 1, ..., 1)."""
-    return column((a * b).flatten(1).sum(1), a)
 
 
 def nodes_of(process: Process, t: Any, x: Tensor) -> list[Node]:

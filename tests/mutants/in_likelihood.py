@@ -10,6 +10,7 @@ MIRRORED = f"{UNIT}solvers/test_mirrored.py"
 BITS = f"{UNIT}solvers/test_bits.py"
 ELBO = f"{UNIT}solvers/test_elbo.py"
 ON_ANY = f"{DENSITY}::test_on_any_process_the_density_at_its_own_level_is_found"
+RATES = f"{MIRRORED}::test_rates_are_derivatives_of_the_mirrored_coefficients"
 SAMPLES = f"{DENSITY}::test_the_density_of_samples_is_right_on_processes_of_any_scale"
 
 MUTANTS = [
@@ -82,7 +83,7 @@ MUTANTS = [
         "solvers/processes/mirrored.py",
         "return self.base.dlam_dt(self.t_max - t) - self.base.f(self.t_max - t)",
         "return self.base.dlam_dt(self.t_max - t) + self.base.f(self.t_max - t)",
-        "sign of the drift", (f"{MIRRORED}::test_rates_are_derivatives_of_the_mirrored_coefficients",),
+        "sign of the drift", (RATES,),
     ),
     Mutant(
         "solvers/processes/mirrored.py", "return self.base.log_alpha_of_lam(-lam) + lam",

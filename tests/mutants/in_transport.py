@@ -5,6 +5,7 @@ from .mutant import Mutant
 FOLDER = "tests/unit/transport/"
 MAPS = (f"{FOLDER}test_gaussian_maps.py",)
 BRIDGES = (f"{FOLDER}test_gaussian_bridges.py",)
+KINETIC = (f"{FOLDER}test_kinetic.py",)
 DESIGNED = ("tests/unit/toy_models/test_bridges.py",)
 
 MUTANTS = [
@@ -110,5 +111,21 @@ MUTANTS = [
     Mutant(
         "toy_models/bridges.py", "cross = gain_x @ b", "cross = gain_x @ a",
         "pairs coupled by the wrong end", DESIGNED,
+    ),
+    Mutant(
+        "solvers/transport/kinetic.py", "size**2 * (da * m - a * dm) ** 2",
+        "size**2 * (da * m + a * dm) ** 2", "sign of an angular velocity", KINETIC,
+    ),
+    Mutant(
+        "solvers/transport/kinetic.py", "w = (1.0 + moment * rho * rho) * mmse(rho)",
+        "w = mmse(rho)", "share without its bound", KINETIC,
+    ),
+    Mutant(
+        "solvers/transport/kinetic.py", "dth = dpsi / rate", "dth = dpsi * rate",
+        "rate for its inverse", KINETIC,
+    ),
+    Mutant(
+        "solvers/transport/kinetic.py", "math.sin(0.5 * self.angle) ** 2",
+        "math.sin(self.angle) ** 2", "chord of twice the angle", KINETIC,
     ),
 ]  # fmt: skip

@@ -39,7 +39,7 @@ from fokker.analysis.fokker_planck import (
 )
 from fokker.solvers.errors import AnalysisError, PredictionError, ShapeError
 from fokker.solvers.process import Process
-from fokker.solvers.schedules import VE, EDM, RectifiedFlow, SubVP, VPLinear
+from fokker.solvers.schedules import EDM, VE, RectifiedFlow, SubVP, VPLinear
 from fokker.toy_models import problem
 from fokker.toy_models.law import Law
 
@@ -320,9 +320,7 @@ def _numpy(y: Tensor, _: Tensor) -> Tensor:
     ],
     ids=["detached", "numpy", "rounded", "piecewise"],
 )
-def test_a_score_without_a_jacobian_is_refused_with_what_would_be_enough(
-    score: Field, words: str
-):
+def test_a_score_without_a_jacobian_is_refused_with_what_would_be_enough(score: Field, words: str):
     with pytest.raises(NotDifferentiableError, match=words):
         score_residual(forward_sde(VPLinear()), score, HERE, 0.5)
 

@@ -146,7 +146,9 @@ def test_bad_dynamics_are_refused_by_the_weak_form():
     x = torch.linspace(-1, 1, 64, dtype=torch.float64)[:, None]
     motion, waves = Motion(x, x), Waves.random(1, 2)
     with pytest.raises(DiffusionError, match="negative"):
-        weak_residual(Dynamics(lambda y, _: y, lambda y, _: -y[:, 0] ** 2), motion, 0.1, waves)
+        weak_residual(Dynamics(lambda y, _: y, lambda y, _: -(y[:, 0] ** 2)), motion, 0.1, waves)
+    with pytest.raises(AnalysisError, match="samples with pathwise"):
+        quadrature(problem("product").law, VPLinear(), 0.4)
     with pytest.raises(ShapeError, match="the drift must have the shape"):
         weak_residual(Dynamics(lambda y, _: y[:3]), motion, 0.1, waves)
 
@@ -197,7 +199,9 @@ def test_the_scaled_score_in_closed_form_is_its_equation_integrated(eta: float, 
     assert closed == pytest.approx(integrated, rel=1e-8)
 
 
-@pytest.mark.parametrize(("delta", "ode", "sde"), [(0.1, 0.22639, 0.27389), (-0.1, 0.39754, 0.33504)])
+@pytest.mark.parametrize(
+    ("delta", "ode", "sde"), [(0.1, 0.22639, 0.27389), (-0.1, 0.39754, 0.33504)]
+)
 def test_the_ode_amplifies_what_the_sde_forgets(delta: float, ode: float, sde: float):
     found = [math.sqrt(scaled_score_variance(0.09, 25.09, delta, eta)) for eta in (0.0, 1.0)]
     assert found == pytest.approx([ode, sde], abs=6e-6)
@@ -225,9 +229,9 @@ def test_the_bound_holds_and_closes_with_the_error(delta: float):
     data, end = 0.09, 25.0
     s = np.linspace(0, end, 4001)
     t = end - s
-    sde = np.array([
-        scaled_score_variance(data + v, data + end, delta, 1.0) for v in t
-    ])  # the same formula from T down to any t
+    sde = np.array(
+        [scaled_score_variance(data + v, data + end, delta, 1.0) for v in t]
+    )  # the same formula from T down to any t
     k = (1 + delta) / (data + t)
     error = np.abs(1 / sde - k) * np.sqrt(sde)
     bound = gronwall(s, np.ones_like(s), -0.5 * k, error)

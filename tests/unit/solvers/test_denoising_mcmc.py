@@ -37,7 +37,7 @@ LAW = GaussianMixture(
     rows([0.3, 0.7])[0], rows([-3.0, 0.0], [3.0, 0.0]), rows([0.09, 0.09], [0.64, 0.64])
 )
 RHOS = np.exp(np.linspace(math.log(0.1), math.log(8.0), 7))
-COUNT = 1200
+COUNT = 800
 
 
 def nodes_on(process: Process) -> list[Node]:
@@ -91,7 +91,7 @@ def test_levels_are_drawn_with_the_probabilities_of_their_logits():
 
 
 def test_from_one_mode_the_adjusted_chain_finds_the_masses_and_uniform_levels():
-    state = last(kernel(adjusted=True), in_left(COUNT), 150)
+    state = last(kernel(adjusted=True), in_left(COUNT), 110)
     found, error = mass(state)
     assert abs(found - 0.3) < 5 * error < 0.1
     shares = torch.bincount(state.level, minlength=len(RHOS)) / COUNT
@@ -104,7 +104,7 @@ def test_langevin_dynamics_at_one_level_never_leaves_its_mode():
     single = LangevinGibbs(
         exact_model(LAW, EDM(), "noise"), nodes_on(EDM())[:1], lambda y: logits(y)[:, :1], step=0.5
     )
-    assert mass(last(single, in_left(200), 150))[0] > 0.999
+    assert mass(last(single, in_left(200), 110))[0] > 0.999
 
 
 def test_taking_the_likeliest_level_is_no_gibbs_step():

@@ -208,8 +208,8 @@ def test_masks_and_bases_that_do_not_fit_are_one_sentence():
         Known(mask, values, torch.eye(3))
     with pytest.raises(ShapeError, match="orthonormal"):
         Known(mask, values, 2 * torch.eye(2))
+    model = exact_model(LAW, PROCESS, "noise")
     with pytest.raises(ShapeError, match=r"known values of shape \(2,\) do not fit"):
-        model = exact_model(LAW, PROCESS, "noise")
         inpaint(model, PROCESS, grid_of(3), torch.zeros(2, 3), Known(mask, values), noise=0)
     with pytest.raises(ShapeError, match=r"the mask has shape \(2,\)"):
         KNOWN.put(torch.zeros(1, 3), grid_of(2)[0], torch.zeros(1, 3))

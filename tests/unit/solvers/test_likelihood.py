@@ -210,8 +210,8 @@ def path_matrix(p: Problem, grid: Grid, x: Tensor) -> Tensor:
 
     def value(v: Tensor) -> float:
         def ask(model: Model, x: Tensor, t: Any) -> tuple[Tensor, Tensor]:
-            out, along = torch.func.jvp(lambda y: model(y, t), (x,), (v.expand_as(x).clone(),))
-            return out, (along * v).sum(1)
+            found = torch.func.jvp(lambda y: model(y, t), (x,), (v.expand_as(x).clone(),))
+            return found[0], (found[1] * v).sum(1)
 
         return float(log_density(p.model(), p.process, grid, x, divergence=ask).log_density)
 

@@ -1,4 +1,4 @@
-"""Energies of Gaussian paths against velocities written out, and the optimum against all others."""
+"""Energies of Gaussian paths against velocities written out, and the least against others."""
 
 import math
 
