@@ -17,6 +17,7 @@ import torch
 from numpy.typing import ArrayLike
 from torch import Tensor
 
+from ..batch import column
 from ..errors import AnalysisError, InvalidLawError
 from ..grids import Grid
 from ..model import Model
@@ -69,8 +70,7 @@ class _Impulses:
         k = self.cells.setdefault(cell, len(self.cells))
         if self.rows is None:
             return torch.zeros_like(like)
-        column = torch.from_numpy(self.rows[k]).to(like)
-        return column.reshape(-1, *[1] * (like.ndim - 1)).expand_as(like).clone()
+        return column(self.rows[k], like).expand_as(like).clone()
 
 
 def gaussian_noise_model(process: Process, mean: ArrayLike, variances: ArrayLike) -> Model:

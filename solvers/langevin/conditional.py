@@ -30,13 +30,14 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from ..batch import column
 from ..checks import check_state
 from ..errors import InvalidPlanError, NonFiniteError, ShapeError
 from ..grids import Grid
 from ..model import Model
 from ..process import Node, Process
 from ..stepper import StepperRun
-from ..wrappers.wrapping import column, nodes_of
+from ..wrappers.wrapping import nodes_of
 from .correctors import Corrector
 from .predictor_corrector import predictor_corrector
 

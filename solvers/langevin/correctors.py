@@ -23,9 +23,9 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
+from ..batch import column, inner
 from ..errors import InvalidPlanError, NonFiniteError
 from ..process import Node
-from ..wrappers.wrapping import column, inner
 from .steps import LevelRule, SnrPublished, SnrRule, StepRule, as_column, langevin_step, positive
 
 Score = Callable[[Tensor], Tensor]

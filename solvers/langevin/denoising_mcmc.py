@@ -31,6 +31,7 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
+from ..batch import column
 from ..checks import bad_samples, check_state
 from ..errors import InvalidGridError, InvalidPlanError, NonFiniteError, ShapeError
 from ..grids import Grid, uniform_lam
@@ -41,7 +42,6 @@ from ..plan_algebra import to_prediction
 from ..process import DATA, Node, Process
 from ..registry import get
 from ..run import run
-from ..wrappers.wrapping import column
 from .correctors import accepted, check_steps, mala_log_ratio
 from .predictor_corrector import source_of
 from .steps import langevin_step, positive

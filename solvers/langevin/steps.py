@@ -38,9 +38,9 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
+from ..batch import column
 from ..errors import InvalidPlanError, NonFiniteError
 from ..process import Node
-from ..wrappers.wrapping import column
 
 Step = Tensor | float
 """A size of step: one number, or one for each sample, (B, 1, ..., 1)."""

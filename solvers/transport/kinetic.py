@@ -124,8 +124,9 @@ def _share(mmse: Mmse, rho: float, moment: float) -> float:
     w = (1.0 + moment * rho * rho) * mmse(rho)
     if not -1e-9 <= w <= 1.0 + 1e-9:
         msg = (
-            f"mmse({rho:.6g}) = {mmse(rho):.6g} is not between 0 and that of the best linear denoiser,"
-            f" {1 / (1 + moment * rho * rho):.6g}: is the second moment {moment:.6g} right?"
+            f"mmse({rho:.6g}) = {mmse(rho):.6g} is not between 0 and that of the best linear "
+            f"denoiser, {1 / (1 + moment * rho * rho):.6g}; "
+            f"check the second moment of the data, {moment:.6g}"
         )
         raise InvalidLawError(msg)
     return min(max(w, 0.0), 1.0)

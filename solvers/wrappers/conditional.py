@@ -19,11 +19,12 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from ..batch import column
 from ..checks import bad_samples
 from ..errors import InvalidPlanError, NonFiniteError
 from ..model import Model
 from ..process import Process
-from .wrapping import column, nodes_of
+from .wrapping import nodes_of
 
 
 def guided(

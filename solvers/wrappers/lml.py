@@ -28,6 +28,7 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
+from ..batch import inner
 from ..checks import check_state
 from ..errors import InvalidGridError, InvalidPlanError
 from ..grids import Grid
@@ -35,7 +36,7 @@ from ..model import Model
 from ..process import Process
 from ..registry import Sampler, register
 from ..stepper import StepperRun
-from .wrapping import ask, inner
+from .wrapping import ask
 
 Turn = Callable[[Tensor, Tensor | None], Tensor]
 """``(direction, last direction) -> turned direction``."""

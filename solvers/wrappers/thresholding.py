@@ -27,13 +27,14 @@ from functools import partial
 import torch
 from torch import Tensor
 
+from ..batch import column
 from ..errors import InvalidPlanError
 from ..grids import Grid
 from ..model import Model
 from ..process import Process
 from ..registry import Sampler, get, register
 from ..stepper import StepperRun
-from .wrapping import column, on_data, run_plan
+from .wrapping import on_data, run_plan
 
 BOX = 4.0
 """Default box: outside of data of unit variance, so that nothing is clipped unless asked for."""

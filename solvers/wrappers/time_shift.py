@@ -30,6 +30,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from ..batch import column
 from ..checks import check_state
 from ..errors import InvalidGridError, InvalidPlanError
 from ..grids import Grid
@@ -37,7 +38,7 @@ from ..model import Model
 from ..process import Process
 from ..registry import Sampler, get, register
 from ..stepper import StepperRun
-from .wrapping import ask, column, run_plan
+from .wrapping import ask, run_plan
 
 CANDIDATES = 257
 """Times tried in a window, the middle one being t itself."""
