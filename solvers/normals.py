@@ -15,7 +15,7 @@ from hashlib import blake2b
 import numpy as np
 from numpy.typing import NDArray
 
-BLOCK = 16384
+BLOCK = 32768
 """Pairs of numbers made at once: what fits the processor's nearer caches."""
 
 Words = Sequence[NDArray[np.uint64]]

@@ -93,7 +93,8 @@ TOOLS: tuple[Tool, ...] = (
     Tool(
         "editing.realtime.real_time", "Duan, Yin & Kragic 2025, arXiv:2508.05396",
         "kappa = alpha c/S of an error in each cycle",
-        "solvers/test_realtime::test_the_contraction_is_that_of_renoising_and_the_exact_flow", "realtime",
+        "solvers/test_realtime::test_the_contraction_is_that_of_renoising_and_the_exact_flow",
+        "realtime",
     ),
     # gradients
     Tool(
@@ -112,13 +113,15 @@ TOOLS: tuple[Tool, ...] = (
         "gradients.adjoint.adjoint_sample",
         "Pan, Liew, Tan, Feng & Yan 2024, arXiv:2307.10711",
         "the gradient to the order of its solver, constant memory",
-        "solvers/test_adjoint::test_on_a_gaussian_the_gradient_has_the_order_of_the_solver", "gradients",
+        "solvers/test_adjoint::test_on_a_gaussian_the_gradient_has_the_order_of_the_solver",
+        "gradients",
     ),
     # fewer calls of the model, or another model
     Tool(
         "caching.virtual.cached", "Liu et al. 2025, arXiv:2503.06923",
         "the order of its guess; exact on polynomials of that degree",
-        "solvers/test_caching::test_the_error_falls_with_the_step_at_the_order_of_the_guess", "caching",
+        "solvers/test_caching::test_the_error_falls_with_the_step_at_the_order_of_the_guess",
+        "caching",
     ),
     Tool(
         "heads.route", "Pan et al. 2025, arXiv:2402.14167",
@@ -133,7 +136,8 @@ TOOLS: tuple[Tool, ...] = (
     Tool(
         "fitted.gaussian_flow.teleport", "Wang & Vastola 2024, arXiv:2412.09726",
         "the exact flow where the data are Gaussian",
-        "solvers/test_gaussian_flow::test_teleportation_is_the_exact_flow_of_a_gaussian", "teleportation",
+        "solvers/test_gaussian_flow::test_teleportation_is_the_exact_flow_of_a_gaussian",
+        "teleportation",
     ),
     # around the model
     Tool(

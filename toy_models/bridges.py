@@ -18,7 +18,7 @@ from torch import Tensor
 from ..solvers.errors import InvalidLawError
 from ..solvers.sde.problem import SDE
 from .draws import normals
-from .mixture import GaussianMixture, choose
+from .mixture import GaussianMixture, choose, full_covs
 
 
 @dataclass(frozen=True, eq=False)
@@ -63,7 +63,7 @@ class MixtureBridge:
             msg = f"F and G must have one dimension, got {self.first.dim} and {self.last.dim}"
             raise InvalidLawError(msg)
         m, n = self.first.means[:, None], self.last.means[None]
-        a, b = _full(self.first)[:, None], _full(self.last)[None]
+        a, b = full_covs(self.first)[:, None], full_covs(self.last)[None]
         apart = torch.linalg.solve(a + b + self._noise(1.0), (m - n)[..., None])[..., 0]
         logs = -0.5 * (torch.logdet(a + b + self._noise(1.0)) + ((m - n) * apart).sum(-1))
         logs = logs + self.first.weights.log()[:, None] + self.last.weights.log()
@@ -158,8 +158,3 @@ def _time(u: float) -> float:
 
 def _dot(matrix: Tensor, vector: Tensor) -> Tensor:
     return (matrix @ vector[..., None])[..., 0]
-
-
-def _full(law: GaussianMixture) -> Tensor:
-    """Covariances (K, d, d), also of a mixture given by variances."""
-    return law.covs if law.covs.ndim == 3 else torch.diag_embed(law.covs)

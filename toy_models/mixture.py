@@ -222,3 +222,8 @@ def choose(weights: Tensor, n: int, *, seed: int, first: int = 0) -> Tensor:
     u = torch.from_numpy(uniforms(n, 1, seed=seed, label="component", first=first))[:, 0]
     which = torch.searchsorted(edges, u.contiguous() * edges[-1])
     return which.clamp_max(len(weights) - 1).to(weights.device)
+
+
+def full_covs(law: GaussianMixture) -> Tensor:
+    """Covariances (K, d, d), also of a mixture given by variances."""
+    return law.covs if law.covs.ndim == 3 else torch.diag_embed(law.covs)

@@ -5,8 +5,8 @@ every reverse equation of ``dx = f x dt + g dW`` then keeps a centred normal law
 
     dV/ds = 2 (-f - (1+eta) g^2 K/2) V + eta g^2,   ds = -dt, V(T) given
 
-The residual of the score is ``-(K' + g^2 K^2 + 2 f K) x``, a Riccati equation: where it holds and V
-starts at 1/K, all eta give ``V = 1/K``, right or wrong. The residual certifies agreement of the
+The residual of the score is ``-(K' + g^2 K^2 + 2 f K) x``, a Riccati equation: where it holds and
+V starts at 1/K, all eta give ``V = 1/K``, right or wrong. The residual certifies agreement of the
 ODE and the SDE, not truth.
 
 Source of the setting: Deveney et al. 2023, arXiv:2311.15996; the formulas are ours.

@@ -151,13 +151,10 @@ class Box:
                 enough = "more cells" if factor == 1 else _intervals(low, high)
                 break
         msg = f"the cells of {_intervals(self.low, self.high)} hold a mass of {total:.6g}, not 1; "
-        msg += (
-            f"{enough} would be enough"
-            if enough
-            else (
-                "a wider box does not help: the density is not normalised, or too narrow for any cells"
-            )
-        )
+        if enough:
+            msg += f"{enough} would be enough"
+        else:
+            msg += "no wider box does: the density is not normalised, or too narrow for any cells"
         return GridTooSmallError(msg, needed=(float(low[0]), float(high[0])))
 
 

@@ -69,7 +69,7 @@ class Resolution:
     def coarser(self) -> Resolution:
         """Fewer nodes of everything, for the error bar."""
         fewer = tuple(max(1, n - 2 + (n < 7)) for n in self.noise)
-        return Resolution(round(0.75 * self.state), self.fewer + 2, fewer)
+        return Resolution(round(0.75 * self.state), self.fewer + 1, fewer)
 
 
 def grids(slots: Sequence[Slot], size: Resolution) -> list[Array]:
@@ -77,7 +77,7 @@ def grids(slots: Sequence[Slot], size: Resolution) -> list[Array]:
     first, *rest = slots
     out = [np.linspace(first.low, first.high, size.state)]
     for slot in rest:
-        n = max(4, slot.nodes - size.fewer)
+        n = max(3, slot.nodes - size.fewer)
         turned = -np.cos(np.pi * np.arange(n) / (n - 1))
         out.append(0.5 * (slot.low + slot.high) + 0.5 * (slot.high - slot.low) * turned)
     return out

@@ -15,8 +15,8 @@ import numpy as np
 from ...solvers.process import Array
 from ..order import Observation, Verdict, observe
 
-SIGNAL = 4.0
-"""A point counts if its error exceeds this many bars."""
+SIGNAL = 2.0
+"""A point counts if its error exceeds this many bars, which are bounds and not deviations."""
 
 WIDTH = 5.0
 """Half-width of the interval in standard errors: a false alarm in two million."""
@@ -73,7 +73,7 @@ def from_squares(steps: Sequence[int], squares: Array, groups: int = 20) -> Barr
     errors = np.sqrt(total)
     left = np.sqrt((groups * total[:, None] - parts) / (groups - 1))  # each group left out once
     spread = math.sqrt(groups - 1)
-    bars = spread * left.std(axis=1)
+    bars = WIDTH * spread * left.std(axis=1)
     n = _used(errors.tolist(), bars.tolist())
     slopes = tuple((-np.diff(np.log2(errors[:n]))).tolist())
     record = tuple(steps), tuple(errors.tolist()), tuple(range(n)), slopes, 0.0

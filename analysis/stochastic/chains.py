@@ -8,7 +8,8 @@ one coordinate can see.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from functools import partial
 from itertools import pairwise
 from typing import Any
@@ -25,13 +26,20 @@ from ...solvers.ops import Eval, Input, Lin, Noise, sources
 from ...solvers.plan import Plan
 from ...solvers.process import Array, Node, Process
 from ...solvers.registry import Sampler
-from .backward import Slot, Step
+from .backward import Slot
 
 REACH = 7.5
 """Half-width of the state's interval in standard deviations of the exact marginal."""
 
-_MEMORY_REACH = 4.5
-_LEAST, _PER_LENGTH = 9, 20
+
+@dataclass(frozen=True)
+class Raw:
+    """A step from ``begin`` to ``end`` on the live vectors themselves, state first."""
+
+    begin: Node
+    end: Node
+    noises: int
+    apply: Callable[[Sequence[Array], Sequence[Array]], list[Array]]
 
 
 def state_slot(law: Any, node: Node, reach: float = REACH) -> Slot:
@@ -47,16 +55,6 @@ def asked(model: Model, x: Array, t: float) -> Array:
     return np.asarray(model(flat, t)).reshape(np.shape(x))
 
 
-def output_slot(law: Any, model: Model, node: Node, length: float) -> Slot:
-    """The interval that model outputs at a level fill; the next step has this length in lam.
-
-    The step moves the state by the output times the length, so that many nodes are needed.
-    """
-    slot = state_slot(law, node, _MEMORY_REACH)
-    values = asked(model, np.linspace(slot.low, slot.high, 201), node.t)
-    return Slot(float(values.min()), float(values.max()), _LEAST + round(_PER_LENGTH * length))
-
-
 def _needed(plan: Plan) -> set[int]:
     """The rows on which the sample depends."""
     wanted, out = [plan.outputs["x"]], set()
@@ -68,66 +66,51 @@ def _needed(plan: Plan) -> set[int]:
     return out
 
 
-def plan_chain(plan: Plan, law: Any, model: Model) -> list[Step]:
-    """The steps of a plan between its marks.
+def cut(plan: Plan, model: Model) -> list[Raw]:
+    """The steps of a plan between its marks; memories newest first.
 
     Raises
     ------
     AnalysisError
-        If a vector other than the state and earlier model outputs outlives its step, the plan has
-        no marks, or it depends on other inputs than the start.
+        If a vector other than the state and earlier model outputs outlives its step, or the plan
+        does not mark its output.
     """
     needed = _needed(plan)
     marks = [m for m in plan.marks if m.vector in needed]
-    if not marks or marks[-1].vector != plan.outputs["x"]:
+    first = plan.ops[plan.inputs["x"]]
+    if not marks or marks[-1].vector != plan.outputs["x"] or not isinstance(first, Input):
         msg = "the plan does not mark its output 'x' as the end of a step"
         raise AnalysisError(msg)
-    inputs = [i for i in needed if isinstance(plan.ops[i], Input)]
-    start = plan.inputs["x"]
-    first = plan.ops[start]
-    if not isinstance(first, Input):
-        msg = f"row {start} of the plan must be its input 'x'"
-        raise AnalysisError(msg)
+    cuts = [(plan.inputs["x"], first.node), *((m.vector, m.node) for m in marks)]
+    live = _live(plan, needed, [vector for vector, _ in cuts])
+    out: list[Raw] = []
+    for k, ((_, s), (vector, t)) in enumerate(pairwise(cuts)):
+        after = cuts[k][0] if k else -1
+        rows = [i for i in sorted(needed) if after < i <= vector]
+        kicks = [i for i in rows if isinstance(plan.ops[i], Noise)]
+        apply = partial(_segment, plan, model, rows, kicks, live[k], live[k + 1])
+        out.append(Raw(s, t, len(kicks), apply))
+    return out
+
+
+def _live(plan: Plan, needed: set[int], cuts: Sequence[int]) -> list[tuple[int, ...]]:
+    """The vectors that a later row reads, at each cut: the state, then outputs, newest first."""
     last = {i: i for i in needed}
     for i in needed:
         for j in sources(plan.ops[i]):
             last[j] = max(last[j], i)
-    cuts = [(start, first.node), *((m.vector, m.node) for m in marks)]
-    live: list[tuple[int, ...]] = []
-    for vector, _ in cuts:
-        older = [
-            i for i in needed
-            if i < vector < last[i] and not (i in inputs or i == vector)
-        ]  # fmt: skip
-        past = [i for i in inputs if i != start and last[i] > vector]
-        live.append((vector, *sorted(past), *sorted(older)))
-    lengths = [t.lam - s.lam for (_, s), (_, t) in pairwise(cuts)]
-    slots = [
-        (state_slot(law, node), *_memory_slots(plan, law, model, ids[1:], length))
-        for (_, node), ids, length in zip(cuts, live, [*lengths, 0.0], strict=True)
-    ]
     out = []
-    for (begin, end), (low, high) in zip(pairwise(live), pairwise(slots), strict=True):
-        after = cuts[len(out)][0] if out else -1
-        rows = [i for i in sorted(needed) if after < i <= end[0]]
-        kicks = [i for i in rows if isinstance(plan.ops[i], Noise)]
-        apply = partial(_segment, plan, model, rows, kicks, begin, end)
-        out.append(Step(low, high, len(kicks), apply))
-    return out
-
-
-def _memory_slots(
-    plan: Plan, law: Any, model: Model, rows: Sequence[int], length: float
-) -> list[Slot]:
-    """Slots of model outputs that outlive their step; older ones weigh less and need less."""
-    out = []
-    for i in rows:
-        op = plan.ops[i]
-        if not (isinstance(op, Eval) or (isinstance(op, Input) and op.name.startswith("m-"))):
-            msg = f"row {i} of the plan ({type(op).__name__}) outlives its step, but is no output"
-            raise AnalysisError(msg)
-        age = sum(plan.ops[j].node.lam > op.node.lam for j in rows)
-        out.append(output_slot(law, model, op.node, length / 2**age))
+    for n, vector in enumerate(cuts):
+        memory = {}
+        for i in needed:
+            op, given = plan.ops[i], isinstance(plan.ops[i], Input)
+            if i == vector or last[i] <= vector or not (i < vector or (given and n == 0)):
+                continue
+            if not (isinstance(op, Eval) or (isinstance(op, Input) and op.name.startswith("m-"))):
+                msg = f"row {i} ({type(op).__name__}) outlives its step, but is no model output"
+                raise AnalysisError(msg)
+            memory[i] = op.node.lam
+        out.append((vector, *sorted(memory, key=lambda i: -memory[i])))
     return out
 
 
@@ -168,9 +151,7 @@ class _Given:
         return torch.zeros_like(like) if self.fields is None else self.fields[k].clone()
 
 
-def box_chain(
-    sampler: Sampler, law: Any, model: Model, process: Process, grid: Grid
-) -> list[Step]:
+def box_chain(sampler: Sampler, model: Model, process: Process, grid: Grid) -> list[Raw]:
     """The steps of a one-step sampler that is not a plan, each run by itself.
 
     Raises
@@ -179,29 +160,25 @@ def box_chain(
         If the sampler on the whole grid is not what its steps are one after another: it has a
         memory, or its steps depend on the rest of the grid.
     """
-    parts = [grid.part(k, k + 1) for k in range(len(grid))]
 
     def execute(part: Grid, x: Tensor, noise: _Given) -> Tensor:
         return sampler.build(model, process, part, x, noise=noise, **sampler.options).x
 
     record = _Given(None)
-    execute(parts[0], torch.zeros(1, 1, dtype=torch.float64), record)
-    count = len(record.cells)
+    execute(grid.part(0, 1), torch.zeros(1, 1, dtype=torch.float64), record)
 
     def apply(part: Grid, ins: Sequence[Array], noises: Sequence[Array]) -> list[Array]:
         fields = np.broadcast_arrays(ins[0], *noises)
         flat = [torch.from_numpy(np.ascontiguousarray(f).reshape(-1, 1)) for f in fields]
         return [execute(part, flat[0], _Given(flat[1:])).numpy().reshape(fields[0].shape)]
 
-    steps = [
-        Step((state_slot(law, part[0]),), (state_slot(law, part[1]),), count, partial(apply, part))
-        for part in parts
-    ]
+    parts = [grid.part(k, k + 1) for k in range(len(grid))]
+    steps = [Raw(p[0], p[1], len(record.cells), partial(apply, p)) for p in parts]
     _check_steps(execute, grid, steps)
     return steps
 
 
-def _check_steps(execute: Any, grid: Grid, steps: Sequence[Step]) -> None:
+def _check_steps(execute: Any, grid: Grid, steps: Sequence[Raw]) -> None:
     count = steps[0].noises
     given = 0.6 * torch.cos(torch.arange(8.0 * count * len(steps), dtype=torch.float64) ** 1.3)
     fields = list(given.reshape(-1, 8, 1))

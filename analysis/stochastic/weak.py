@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from dataclasses import replace
 from functools import partial
 
 import numpy as np
@@ -24,16 +25,19 @@ from ...solvers.grids import GridMap
 from ...solvers.model import Model
 from ...solvers.process import Array, Node
 from ...solvers.registry import Sampler
-from ..order import Observation, observe
 from ..paired import FlowProblem
 from .backward import Resolution, Slot, Step, expectations, grids
-from .chains import asked, box_chain, output_slot, plan_chain, state_slot
+from .chains import Raw, asked, box_chain, cut, state_slot
+from .memory import placed
 
 SMALLER = Resolution(state=160, noise=(1, 7, 6, 6, 5))
 """Enough for chains with memory, whose tables are large."""
 
-FINEST_BAR = 32
-"""The error bar is computed up to so many steps; beyond, it grows with their number."""
+SCOUTS = 4096
+"""Paths that show how far memories reach."""
+
+MOST_VECTORS = 3
+"""Live vectors between two steps that quadrature covers in seconds."""
 
 
 def density(law, node: Node, x: Array) -> Array:
@@ -56,7 +60,7 @@ def mean(law, node: Node, values: Array, slot: Slot) -> Array:
     return np.tensordot(weights / weights.sum(), values, 1)
 
 
-def history_step(model: Model, start: Node, nodes: Sequence[Node], outs) -> Step:
+def _history(model: Model, start: Node, nodes: Sequence[Node]) -> Raw:
     """Exact history of the reverse SDE: ``x_{-1}`` from ``x_0`` by the forward process, and on."""
 
     def apply(ins: Sequence[Array], noises: Sequence[Array]) -> list[Array]:
@@ -68,7 +72,7 @@ def history_step(model: Model, start: Node, nodes: Sequence[Node], outs) -> Step
             out.append(asked(model, x, node.t))
         return out
 
-    return Step((outs[0],), outs, len(nodes), apply)
+    return Raw(start, start, len(nodes), apply)
 
 
 def chain(
@@ -83,29 +87,24 @@ def chain(
     """
     law, model, grid = problem.law, problem.model(sampler.prediction), maps.grid(steps)
     if sampler.kind != "plan":
-        return box_chain(sampler, law, model, problem.process, grid)
-    if not (warm and sampler.history):
-        return plan_chain(sampler(problem.process, grid), law, model)
-    if sampler.sde_eta != 1.0:
+        raws = box_chain(sampler, model, problem.process, grid)
+    elif not (warm and sampler.history):
+        raws = cut(sampler(problem.process, grid), model)
+    elif sampler.sde_eta != 1.0:
         msg = f"exact history is known for eta = 1 only, not for {sampler.sde_eta}"
         raise AnalysisError(msg)
-    nodes = maps.history(steps, sampler.history)
-    found = plan_chain(sampler(problem.process, grid, history=nodes), law, model)
-    return [history_step(model, grid[0], nodes, found[0].ins), *found]
+    else:
+        nodes = maps.history(steps, sampler.history)
+        raws = cut(sampler(problem.process, grid, history=nodes), model)
+        raws = [_history(model, grid[0], nodes), *raws]
+    starts = replace(problem, batch=SCOUTS).starts().numpy()[:, 0]
+    return placed(raws, law, model, [starts])
 
 
-def weak_error(
-    sampler: Sampler,
-    problem: FlowProblem,
-    maps: GridMap,
-    steps: int,
-    size: Resolution | None = None,
-    *,
-    warm: bool = False,
-) -> tuple[float, float]:
-    """Weak error on a nonlinear law, and the error bar of the quadrature."""
-    found = chain(sampler, problem, maps, steps, warm=warm)
-    size = size or (SMALLER if any(len(s.ins) > 1 for s in found) else Resolution())
+def weak_gap(
+    found: Sequence[Step], problem: FlowProblem, size: Resolution, bar_size: Resolution | None
+) -> tuple[Array, float]:
+    """``E f(X_N) - E f(x_end)`` for each test function, and the error bar of the quadrature."""
     begin, end = problem.ends()
     law, slot = problem.law, state_slot(problem.law, end)
     x = grids([slot], Resolution(2000))[0]
@@ -116,5 +115,36 @@ def weak_error(
         return mean(law, begin, values, found[0].ins[0])
 
     value = seen(size)
-    bar = float(np.linalg.norm(value - seen(size.coarser())))
-    return float(np.linalg.norm(value - truth)), bar
+    bar = float(np.linalg.norm(value - seen(bar_size))) if bar_size else 0.0
+    return value - truth, bar
+
+
+def size_for(found: Sequence[Step]) -> Resolution:
+    """The resolution of a chain: less for one with memory.
+
+    Raises
+    ------
+    AnalysisError
+        For more than two live vectors: their tables would be large.
+    """
+    most = max(len(step.ins) for step in found)
+    if most > MOST_VECTORS:
+        msg = f"{most} vectors are live between two steps; quadrature covers {MOST_VECTORS}"
+        raise AnalysisError(msg)
+    return SMALLER if most > 1 else Resolution()
+
+
+def weak_error(
+    sampler: Sampler, problem: FlowProblem, maps: GridMap, steps: int, *, warm: bool = False
+) -> tuple[float, float]:
+    """Weak error on a nonlinear law by quadrature, and its error bar.
+
+    Raises
+    ------
+    AnalysisError
+        If the sampler is no chain of one or two live vectors.
+    """
+    found = chain(sampler, problem, maps, steps, warm=warm)
+    size = size_for(found)
+    value, bar = weak_gap(found, problem, size, size.coarser())
+    return float(np.linalg.norm(value)), bar

@@ -27,6 +27,7 @@ Import this module to write a box; import :func:`run_blackbox` to run one.
 from __future__ import annotations
 
 import inspect
+from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -34,15 +35,15 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ..errors import FokkerError, InvalidPlanError, NonFiniteError, ShapeError
+from ..checks import check_state
+from ..errors import FokkerError, InvalidPlanError, NonFiniteError
 from ..grids import Grid
 from ..model import Model
 from ..noise import CellNoise, NoiseSource
 from ..process import Process
 from ..registry import Sampler, get, register
-from .field import LAM, TIME, ReverseField
+from .field import LAM, TIME, Clock, ReverseField
 
-STATE_DTYPES = (torch.float32, torch.float64)
 HUGE_TOL = 1e30
 """A tolerance under which every step of an embedded method is accepted."""
 MAX_STEPS = 100_000
@@ -110,20 +111,62 @@ def one_by_one(x: Tensor, solve_one: Callable[[Tensor], BlackBoxRun]) -> BlackBo
     return BlackBoxRun(torch.cat([r.x for r in runs]), nfe, asked)
 
 
+@dataclass(frozen=True)
+class EmbeddedSolver(ABC):
+    """An ODE solver with an error estimate, in one clock: the frame of its call.
+
+    Attributes
+    ----------
+    method : str
+        Its name in the library.
+    clock : Clock
+        The integration variable.
+    """
+
+    method: str
+    clock: Clock
+
+    def __call__(
+        self,
+        model: Model,
+        process: Process,
+        grid: Grid,
+        x: Tensor,
+        *,
+        noise: Any = None,
+        tol: float | None = None,
+        together: bool = False,
+    ) -> BlackBoxRun:
+        """One step an interval; or, with ``tol``, adaptive with ``rtol = atol = tol``.
+
+        Adaptive solves treat each sample as a system of its own, unless ``together``: then the
+        batch is one system, as it usually is, and the error norm couples the samples.
+        """
+        del noise  # deterministic
+        check_start(x)
+        tol = self.usual_tol() if tol is None else tol
+
+        def alone(x: Tensor) -> BlackBoxRun:
+            return solve(self.field(model, process, grid, x), x, grid, self.advance(tol))
+
+        return alone(x) if tol is None or together else one_by_one(x, alone)
+
+    def usual_tol(self) -> float | None:
+        """The tolerance if none is given; None for one step an interval."""
+        return None
+
+    def field(self, model: Model, process: Process, grid: Grid, x: Tensor) -> ReverseField:
+        """The right-hand side as the library asks for it."""
+        return ReverseField(model, process, grid, self.clock, x)
+
+    @abstractmethod
+    def advance(self, tol: float | None) -> Advance:
+        """The solve, adaptive or (None) of one step an interval."""
+
+
 def check_start(x: Tensor) -> None:
     """Refuse a start that is no batch of finite float32 or float64 states."""
-    if not isinstance(x, Tensor) or x.ndim < 2 or x.numel() == 0:
-        got = tuple(x.shape) if isinstance(x, Tensor) else type(x).__name__
-        msg = f"x must be a tensor of shape (B, *D) with B >= 1 samples, got {got}"
-        raise ShapeError(msg)
-    if x.dtype not in STATE_DTYPES:
-        msg = f"x must be float32 or float64 (only the model may be lower), got {x.dtype}"
-        raise ShapeError(msg)
-    if not bool(torch.isfinite(x).all()):
-        bad = ~torch.isfinite(x).reshape(x.shape[0], -1).all(1)
-        ids = tuple(bad.nonzero().flatten().tolist())
-        msg = f"x is not finite in samples {', '.join(map(str, ids[:8]))}"
-        raise NonFiniteError(msg, sample_ids=ids)
+    check_state(x, "x")
 
 
 def check_tol(tol: float) -> float:

@@ -16,28 +16,22 @@ device of the start.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from ..grids import Grid
-from ..model import Model
-from ..process import Process
 from .blackbox import (
     HUGE_TOL,
     MAX_STEPS,
-    BlackBoxRun,
+    Advance,
+    EmbeddedSolver,
     ForeignSolverError,
-    check_start,
     check_tol,
-    one_by_one,
     register_in_both_clocks,
-    solve,
 )
-from .field import Clock, ReverseField
+from .field import ReverseField
 
 Vector = np.ndarray
 
@@ -67,52 +61,21 @@ def _integrate(
     return solver.y
 
 
-@dataclass(frozen=True)
-class ScipySolver:
-    """A solver class of ``scipy.integrate``, in one clock.
+class ScipySolver(EmbeddedSolver):
+    """``"RK45"``, ``"DOP853"`` or ``"LSODA"`` of ``scipy.integrate``.
 
-    Attributes
-    ----------
-    method : str
-        ``"RK45"``, ``"DOP853"`` or ``"LSODA"``.
-    clock : Clock
-        The integration variable.
+    LSODA is always adaptive: without ``tol`` it takes 1e-6; ``together`` it stores a square matrix
+    of the batch.
     """
 
-    method: str
-    clock: Clock
+    def usual_tol(self) -> float | None:
+        """1e-6 of LSODA."""
+        return 1e-6 if self.method == "LSODA" else None
 
-    def __call__(
-        self,
-        model: Model,
-        process: Process,
-        grid: Grid,
-        x: Tensor,
-        *,
-        noise: Any = None,
-        tol: float | None = None,
-        together: bool = False,
-    ) -> BlackBoxRun:
-        """One step an interval; or, with ``tol``, adaptive with ``rtol = atol = tol``.
+    def advance(self, tol: float | None) -> Advance:
+        """In float64 on the host."""
 
-        Adaptive solves treat each sample as a system of its own, unless ``together``: then the
-        batch is one system, as it usually is, and the error norm couples the samples (and LSODA
-        stores a square matrix of it). LSODA is always adaptive: without ``tol`` it takes 1e-6.
-        """
-        del noise  # deterministic
-        check_start(x)
-        if tol is None and self.method == "LSODA":
-            tol = 1e-6
-        if tol is not None and not together:
-            return one_by_one(x, lambda row: self._run(model, process, grid, row, tol))
-        return self._run(model, process, grid, x, tol)
-
-    def _run(
-        self, model: Model, process: Process, grid: Grid, x: Tensor, tol: float | None
-    ) -> BlackBoxRun:
-        field = ReverseField(model, process, grid, self.clock, x)
-
-        def advance(field: ReverseField, x: Tensor) -> Tensor:
+        def integrated(field: ReverseField, x: Tensor) -> Tensor:
             y = x.detach().to("cpu", torch.float64).flatten().numpy()
             if tol is not None:
                 ends = field.s[0], field.s[-1]
@@ -122,7 +85,7 @@ class ScipySolver:
                     y = _integrate(field, y, self.method, s0, s1, HUGE_TOL, s1 - s0)
             return torch.from_numpy(np.array(y)).reshape(x.shape).to(x.device)
 
-        return solve(field, x, grid, advance)
+        return integrated
 
 
 _SCIPY = "SciPy: Virtanen et al. 2020, Nat. Methods 17, 261-272"

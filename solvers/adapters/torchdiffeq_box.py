@@ -35,11 +35,12 @@ from ..process import Process
 from .blackbox import (
     HUGE_TOL,
     MAX_STEPS,
+    Advance,
     BlackBoxRun,
+    EmbeddedSolver,
     ForeignSolverError,
     check_start,
     check_tol,
-    one_by_one,
     register_in_both_clocks,
     solve,
 )
@@ -62,49 +63,17 @@ def _odeint(field: ReverseField, x: Tensor, method: str, tol: float, options: di
     return path[-1]
 
 
-@dataclass(frozen=True)
-class TorchdiffeqRK:
-    """An embedded Runge-Kutta method of torchdiffeq, in one clock.
+class TorchdiffeqRK(EmbeddedSolver):
+    """An embedded Runge-Kutta method: ``"dopri5"``, ``"dopri8"`` or ``"bosh3"``."""
 
-    Attributes
-    ----------
-    method : str
-        ``"dopri5"``, ``"dopri8"`` or ``"bosh3"``.
-    clock : Clock
-        The integration variable.
-    """
+    def field(self, model: Model, process: Process, grid: Grid, x: Tensor) -> ReverseField:
+        """Without a memory: no question is asked twice."""
+        return ReverseField(model, process, grid, self.clock, x, remember=False)
 
-    method: str
-    clock: Clock
+    def advance(self, tol: float | None) -> Advance:
+        """One call of ``odeint``."""
 
-    def __call__(
-        self,
-        model: Model,
-        process: Process,
-        grid: Grid,
-        x: Tensor,
-        *,
-        noise: Any = None,
-        tol: float | None = None,
-        together: bool = False,
-    ) -> BlackBoxRun:
-        """One step an interval; or, with ``tol``, adaptive with ``rtol = atol = tol``.
-
-        Adaptive solves treat each sample as a system of its own, unless ``together``: then the
-        batch is one system, as it usually is, and the error norm couples the samples.
-        """
-        del noise  # deterministic
-        check_start(x)
-        if tol is not None and not together:
-            return one_by_one(x, lambda row: self._run(model, process, grid, row, tol))
-        return self._run(model, process, grid, x, tol)
-
-    def _run(
-        self, model: Model, process: Process, grid: Grid, x: Tensor, tol: float | None
-    ) -> BlackBoxRun:
-        field = ReverseField(model, process, grid, self.clock, x, remember=False)
-
-        def advance(field: ReverseField, x: Tensor) -> Tensor:
+        def integrated(field: ReverseField, x: Tensor) -> Tensor:
             nodes = torch.tensor(field.s, dtype=torch.float64, device=x.device)
             if tol is not None:
                 options: dict[str, Any] = {"step_t": nodes[-1:], "max_num_steps": MAX_STEPS}
@@ -118,7 +87,7 @@ class TorchdiffeqRK:
             }
             return _odeint(field, x, self.method, HUGE_TOL, options)
 
-        return solve(field, x, grid, advance)
+        return integrated
 
 
 @dataclass(frozen=True)

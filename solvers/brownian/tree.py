@@ -32,7 +32,7 @@ from ..plan import Noise, clock_measure
 from .descent import KEPT_BYTES, Block, Descent
 from .query import Query, summed
 
-BLOCK = 32768
+BLOCK = 65536
 """Numbers carried down the tree at once: what fits the processor's nearer caches."""
 
 ROUNDING = 1e-12

@@ -123,7 +123,7 @@ def bounding_alpha(jacobians: Tensor) -> float:
 
 
 def balancing_alpha(jacobians: Tensor) -> float:
-    """``max(0, 1 - 1/g)``, g the T-th root of the norm of the whole product, the mean over a batch.
+    """``max(0, 1 - 1/g)``, g the T-th root of the norm of the whole product, in the mean.
 
     One Jacobian is not enough to choose it: it needs T of the order of 1/lambda.
     """

@@ -23,7 +23,8 @@ The factor of the second row: ``e`` depends on x, so the continuous limit has th
 density ``p/e ~ p |score|^2`` and not p; it also depends on z, and ``E z_i^2 |z|^2 = d + 2`` where
 ``E |z|^2 = d`` makes the noise larger than the drift allows for. Each gives (d + 2)/d. The factor
 is 2.25 for d = 4 and 1.0013 for d = 3072, which is why nobody sees it on images; in the plane,
-where it is 4, a finite step does much worse, for ``1/|score|`` has hardly a moment.
+where it is 4, a finite step does much worse, for ``1/|score|`` has hardly a moment. To take a
+sample out of its batch without this price, use :class:`LevelRule`.
 
 A step whose size does not shrink with the grid has a bias that does not shrink with it either:
 such a sampler has no weak order in the number of steps.

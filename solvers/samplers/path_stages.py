@@ -228,17 +228,16 @@ def dpmpp_sde_published(process: Process, grid: Grid, *, eta_ddim: float = 1.0) 
             return eta_row(tape, s, t, x, [(tape.eval(x, s), s)], eta=eta_ddim**2)
         middle = process.node_at_lam((s.lam + t.lam) / 2)
         part = (s.rho - middle.rho) / (s.rho - t.rho)
-        early = tape.noise("snr^1.0", s.lam, middle.lam)
-        late = tape.noise("snr^1.0", middle.lam, t.lam)
+        cells = ((s.lam, middle.lam), (middle.lam, t.lam)) if eta_ddim > 0 else ()
+        noises = [tape.noise("snr^1.0", a, b) for a, b in cells]
 
-        def state(at: Node, m: int, *noises: tuple[int, float]) -> int:
+        def state(at: Node, m: int, *weights: float) -> int:
             lam, up = _down_up(s, at, eta_ddim)
             keep = math.exp(at.log_alpha - s.log_alpha + s.lam - lam)
-            seen = [(n, at.sigma * up * w) for n, w in noises] if up > 0 else []
+            seen = [(n, at.sigma * up * w) for n, w in zip(noises, weights, strict=False)]
             return tape.lin((x, keep), (m, at.alpha * -math.expm1(s.lam - lam)), *seen)
 
-        inner = state(middle, tape.eval(x, s), (early, 1.0))
-        new = tape.eval(inner, middle)
-        return state(t, new, (early, math.sqrt(part)), (late, math.sqrt(1 - part)))
+        inner = state(middle, tape.eval(x, s), 1.0)
+        return state(t, tape.eval(inner, middle), math.sqrt(part), math.sqrt(1 - part))
 
     return one_step(grid, step)

@@ -23,8 +23,8 @@ def add_kick(sde: SDE, x: Tensor, g: Tensor, xi: Tensor, scale: float) -> Tensor
     """``x + scale g xi`` into x, which must be a fresh tensor."""
     if sde.noises is not None:
         return x.add_(sde.kick(g, xi), alpha=scale)
-    if g.dim() == 0 and not g.requires_grad and g.device.type == "cpu":
-        return x.add_(xi, alpha=scale * float(g))
+    if g.dim() == 0 and g.is_cpu and not g.requires_grad:
+        return x.add_(xi, alpha=scale * g.item())
     return x.addcmul_(g, xi, value=scale)
 
 

@@ -123,12 +123,12 @@ class SDE:
             wanted = (*x.shape, self.noises)
             fits = value.shape == wanted
         else:
-            wanted = tuple(x.shape)
-            fits = value.shape == wanted or _broadcasts(value, wanted)
+            wanted = x.shape
+            fits = value.dim() == 0 or value.shape == wanted or _broadcasts(value, wanted)
         if not fits:
             msg = f"the diffusion must have the shape {tuple(wanted)}, got {tuple(value.shape)}"
             raise ShapeError(msg)
-        if self.noises is None and not self.signed and bool(value.detach().amin() < 0):
+        if self.noises is None and not self.signed and _smallest(value) < 0:
             raise _negative(value.detach().expand(x.shape), t)
         return value
 
@@ -198,6 +198,12 @@ class SDE:
                 f"(by {gap:.2g} at t = {t:.6g}), so the noise is not diagonal; declare it general"
             )
             raise InvalidEquationError(msg)
+
+
+def _smallest(value: Tensor) -> float:
+    """The smallest number of a tensor."""
+    value = value.detach()
+    return value.item() if value.dim() == 0 else value.amin().item()
 
 
 def _broadcasts(value: Tensor, shape: tuple[int, ...]) -> bool:

@@ -56,15 +56,20 @@ def _add(base: Tensor, terms: Iterable[tuple[float, Tensor | None]]) -> Tensor:
     return out
 
 
-def _sum(like: Tensor, terms: Iterable[tuple[float, Tensor | None]]) -> Tensor:
-    """``sum weight value``, of the shape of ``like``."""
-    used = [(w, v) for w, v in terms if w != 0.0 and v is not None]
-    if not used:
-        return torch.zeros_like(like)
-    (weight, value), *rest = used
-    out = value.expand(like.shape) * weight
-    for w, v in rest:
-        out = out.add_(v, alpha=w)
+def _add_products(
+    base: Tensor, other: Tensor, terms: Iterable[tuple[float, Tensor | None]], *, fresh: bool
+) -> Tensor:
+    """``base + sum weight value other``, into base if it is fresh; no sum has a tensor of its own.
+
+    New memory costs as much as the sums.
+    """
+    out = base
+    for weight, value in terms:
+        if weight != 0.0 and value is not None:
+            if fresh:
+                out = out.addcmul_(value, other, value=weight)
+            else:
+                out, fresh = torch.addcmul(out, value, other, value=weight), True
     return out
 
 
@@ -98,7 +103,7 @@ def tableau_step(table: Tableau, sde: SDE, cell: Cell, x: Tensor) -> Tensor:
             at = _add(x, ((h * a, f) for a, f in _row(table.a0, i, fs)))
             point = at
             if tilt is not None and any(table.b0[i]):
-                point = torch.addcmul(at, _sum(x, _row(table.b0, i, gs)), tilt)
+                point = _add_products(at, tilt, _row(table.b0, i, gs), fresh=at is not x)
             fs.append(sde.f(cell.t + table.c0[i] * h, point))
         else:
             fs.append(None)
@@ -110,7 +115,7 @@ def tableau_step(table: Tableau, sde: SDE, cell: Cell, x: Tensor) -> Tensor:
         else:
             gs.append(None)
     out = _add(x, ((h * a, f) for a, f in zip(table.drift, fs, strict=True)))
-    return _add_integrals(table, cell, tilt, out, gs)
+    return _add_integrals(table, cell, tilt, out, gs, fresh=out is not x)
 
 
 def _tilt(cell: Cell) -> Tensor:
@@ -119,7 +124,13 @@ def _tilt(cell: Cell) -> Tensor:
 
 
 def _add_integrals(
-    table: Tableau, cell: Cell, tilt: Tensor | None, out: Tensor, gs: list[Tensor | None]
+    table: Tableau,
+    cell: Cell,
+    tilt: Tensor | None,
+    out: Tensor,
+    gs: list[Tensor | None],
+    *,
+    fresh: bool,
 ) -> Tensor:
     root, xi = math.sqrt(cell.h), cell.xi
     square = xi.square().sub_(1.0)
@@ -132,7 +143,9 @@ def _add_integrals(
     )
     for weights, scale, integral in integrals:
         if integral is not None and any(weights):
-            out.addcmul_(_sum(out, zip(weights, gs, strict=True)), integral, value=scale)
+            terms = ((scale * w, g) for w, g in zip(weights, gs, strict=True))
+            out = _add_products(out, integral, terms, fresh=fresh)
+            fresh = True
     return out
 
 

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from ..errors import InvalidGridError, NonFiniteError, NotInvertibleError, ShapeError
-from ..noise import CellNoise, NoiseSource
+from ..noise import CellNoise, GridPath, NoiseSource
 from ..ops import Noise
 from .errors import (
     InvalidNoiseError,
@@ -101,18 +101,18 @@ def solve(
     """
     method.check(sde)
     times = checked_times(times)
-    source = prepared(x, noise)
-    wanted = _wanted(save_at, len(times) - 1)
+    source = prepared(x, noise, times)
+    ids, wanted = ids_of(source, x), _wanted(save_at, len(times) - 1)
     with torch.set_grad_enabled(grad):
         state = method.start(sde, times[0], x)
         saved = {0: x} if 0 in wanted else {}
         for n, (a, b) in enumerate(pairwise(times), start=1):
             cell = drawn(sde, method, source, a, b, x, step=n)
             before = state[0]
-            state = guarded(sde, method, cell, state, n, ids_of(source, x))
+            state = guarded(sde, method, cell, state, n, ids)
             look = x.device.type == "cpu" or n == len(times) - 1
             if look and not finite(state[0]):
-                raise not_finite(sde, cell, before, state[0], n, ids_of(source, x))
+                raise not_finite(sde, cell, before, state[0], n, ids)
             if n in wanted:
                 saved[n] = state[0]
             if callback is not None:
@@ -133,7 +133,8 @@ def undo(
     if method.reverse is None:
         msg = f"a step of {method.name} cannot be undone; use reversible_heun"
         raise NotInvertibleError(msg)
-    times, source = checked_times(times), prepared(state[0], noise)
+    times = checked_times(times)
+    source = prepared(state[0], noise, times)
     with torch.no_grad():
         for a, b in reversed(list(pairwise(times))):
             state = method.reverse(sde, drawn(sde, method, source, a, b, state[0]), state)
@@ -160,17 +161,19 @@ def drawn(
         If the path refuses the cell.
     """
     like = sde.noise_like(x)
-    where = f"the step from t = {a:.6g}" if step is None else f"step {step} from t = {a:.6g}"
+
+    def where() -> str:
+        return f"the step from t = {a:.6g}" if step is None else f"step {step} from t = {a:.6g}"
 
     def field(kind: str) -> Tensor:
         try:
             out = source.draw(Noise("t", a, b, kind), like)
         except InvalidGridError as error:
-            msg = f"{where} has no noise: {error}"
+            msg = f"{where()} has no noise: {error}"
             raise MissingNoiseError(msg, step=step, t=a, sample_ids=ids_of(source, x)) from None
         if out.shape != like.shape or out.dtype != like.dtype:
             msg = (
-                f"{where} needs noise of shape {tuple(like.shape)} and {like.dtype}, "
+                f"{where()} needs noise of shape {tuple(like.shape)} and {like.dtype}, "
                 f"the source gave {tuple(out.shape)} and {out.dtype}"
             )
             raise InvalidNoiseError(msg, step=step, t=a, sample_ids=ids_of(source, x))
@@ -217,8 +220,10 @@ def checked_times(times: Sequence[float]) -> list[float]:
     return out
 
 
-def prepared(x: Tensor, noise: NoiseSource | int) -> NoiseSource:
-    """The source of noise, after a look at the start.
+def prepared(
+    x: Tensor, noise: NoiseSource | int, times: Sequence[float] | None = None
+) -> NoiseSource:
+    """The source of noise, after a look at the start; of a seed, what is cheapest on the times.
 
     Raises
     ------
@@ -233,7 +238,9 @@ def prepared(x: Tensor, noise: NoiseSource | int) -> NoiseSource:
             f"got {x.dtype} of shape {tuple(x.shape)}"
         )
         raise ShapeError(msg)
-    source = CellNoise(int(noise)) if isinstance(noise, (int, Integral)) else noise
+    source = noise
+    if isinstance(noise, (int, Integral)):
+        source = CellNoise(int(noise)) if times is None else GridPath(times, int(noise))
     if not finite(x):
         bad = (~torch.isfinite(x)).flatten(1).any(1).nonzero().flatten().tolist()
         named = [ids_of(source, x)[i] for i in bad]
@@ -244,8 +251,8 @@ def prepared(x: Tensor, noise: NoiseSource | int) -> NoiseSource:
 
 def finite(x: Tensor) -> bool:
     """Whether all numbers are finite; one pass, a second one only where the sum overflows."""
-    with torch.no_grad():
-        return math.isfinite(float(x.sum())) or bool(torch.isfinite(x).all())
+    x = x.detach()
+    return math.isfinite(x.sum().item()) or bool(torch.isfinite(x).all())
 
 
 def ids_of(source: NoiseSource, x: Tensor) -> list[int]:

@@ -15,7 +15,6 @@ from collections.abc import Iterator
 from dataclasses import replace
 
 import torch
-from scipy.integrate import solve_ivp
 from torch import Tensor
 
 from ..errors import FokkerError
@@ -63,6 +62,8 @@ def markov_coupling(bridge: GaussianBridge) -> Tensor:
     Its drift is affine, ``K_u x + k_u``, so ``Cov(X_0, X_1) = A R^T`` with ``R' = K R`` from
     ``R_0 = I``, solved to 1e-12 by DOP853.
     """
+    from scipy.integrate import solve_ivp  # slow to import, and wanted here only
+
     d = bridge.dim
     eye = torch.eye(d, dtype=torch.float64)
     points = torch.cat([eye, torch.zeros(1, d, dtype=torch.float64)])

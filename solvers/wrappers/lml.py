@@ -24,6 +24,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from functools import partial
 
 import torch
 from torch import Tensor
@@ -103,6 +104,11 @@ def _check(kappa: float, damping: float) -> None:
         raise InvalidPlanError(msg)
 
 
+def _turn(kappa: float, damping: float) -> Turn:
+    _check(kappa, damping)
+    return partial(lml_direction, kappa=kappa, damping=damping)
+
+
 def ddim_turned(model: Model, grid: Grid, x: Tensor, turn: Turn) -> StepperRun:
     """DDIM with its noise turned: ``x_t = alpha_t D + sigma_t turn(eps, last eps)``.
 
@@ -158,10 +164,7 @@ def ddim_lml(
 ) -> StepperRun:
     """DDIM with LML; DDIM itself at the published default ``kappa = 0``."""
     del process, noise
-    _check(kappa, damping)
-    return ddim_turned(
-        model, grid, x, lambda g, last: lml_direction(g, last, kappa=kappa, damping=damping)
-    )
+    return ddim_turned(model, grid, x, _turn(kappa, damping))
 
 
 def dpmpp_2m_lml(
@@ -176,10 +179,7 @@ def dpmpp_2m_lml(
 ) -> StepperRun:
     """DPM-Solver++(2M) with LML on its increments."""
     del process, noise
-    _check(kappa, damping)
-    return dpmpp_2m_turned(
-        model, grid, x, lambda g, last: lml_direction(g, last, kappa=kappa, damping=damping)
-    )
+    return dpmpp_2m_turned(model, grid, x, _turn(kappa, damping))
 
 
 _SOURCE = "Wang et al. 2025, arXiv:2505.24222"

@@ -74,8 +74,8 @@ MUTANTS = [
     ),
     Mutant(
         "solvers/adaptive/adams.py",
-        "per_sample(gain, x) / alpha * (x - predicted)",
-        "per_sample(gain, x) / alpha * (predicted - x)",
+        "column(gain, x) / alpha * (x - predicted)",
+        "column(gain, x) / alpha * (predicted - x)",
         "realignment in the wrong direction",
         (ADAPTIVE,),
     ),

@@ -325,7 +325,7 @@ def test_mass_at_the_walls_is_refused_with_a_box_that_would_do():
     box = Box((-2.0,), (2.0,), (64,))
     chain = reversible(box, lambda x: 0 * x[:, 0], 1.0)
     start = box.masses(normal(0.0, 0.05))
-    with pytest.raises(GridTooSmallError, match="walls=math.inf") as caught:
+    with pytest.raises(GridTooSmallError, match="or walls=math") as caught:
         evolve(chain, start, 1.0, 32)
     low, high = caught.value.needed
     evolve(chain, start, 1.0, 32, walls=math.inf)

@@ -15,12 +15,14 @@ import pytest
 import torch
 
 from fokker.solvers.adapters.blackbox import run_blackbox
-from fokker.solvers.brownian import query as brownian_query
-from fokker.solvers.brownian.bridge import gathered
+from fokker.solvers.brownian import descent
+from fokker.solvers.brownian.bridge import divided
+from fokker.solvers.brownian.query import summed
 from fokker.solvers.brownian.tree import TreePath
 from fokker.solvers.errors import InvalidGridError, InvalidPlanError, ShapeError
 from fokker.solvers.grids import uniform_lam
 from fokker.solvers.noise import GridPath, joined
+from fokker.solvers.normals import normal_field
 from fokker.solvers.ops import clock_measure
 from fokker.solvers.plan import Noise
 from fokker.solvers.plan_algebra import to_prediction
@@ -50,27 +52,29 @@ def cell(clock: str, s: float, t: float, kind: str = "W") -> Noise:
     return Noise(clock, at(clock, s), at(clock, t), kind)
 
 
-class Functional(dict):
-    """A query as weights of independent normals: its covariances are sums of products."""
+class Units:
+    """In place of drawn normals: each a unit vector of its own, so that sums show their weights."""
 
-    def __matmul__(self, other: Functional) -> float:
-        return math.fsum(w * other.get(k, 0.0) for k, w in self.items())
+    SIZE = 1024
 
+    def __init__(self) -> None:
+        self.places: dict[tuple[bytes, int], int] = {}
 
-def functionals(tree: TreePath, asked: Noise) -> list[Functional]:
-    """The increment, and the area if it is asked."""
-    sign = 1.0 if tree.edges[0] < tree.edges[-1] else -1.0
-    terms, _ = tree.query(asked, 0, sign * asked.a, sign * asked.b).terms()
-    return [
-        Functional(
-            {
-                (noise.a, noise.b, noise.kind, j): w
-                for noise, rows in terms
-                for j, w in enumerate(rows[k])
-            }
-        )
-        for k in range(1 if asked.kind == "W" else 2)
-    ]
+    def field(self, key: bytes, ids: list[int], count: int) -> np.ndarray:
+        out = np.zeros((len(ids), count // self.SIZE, self.SIZE), np.float32)
+        for j in range(out.shape[1]):
+            out[:, j, self.places.setdefault((key, j), len(self.places))] = 1.0
+        return out.reshape(len(ids), count)
+
+    def weights(self, tree: TreePath, asked: Noise) -> list[np.ndarray]:
+        """Of the increment, and of the area if it is asked."""
+        sign = 1.0 if tree.edges[0] < tree.edges[-1] else -1.0
+        query = tree.query(asked, 0, sign * asked.a, sign * asked.b)
+        root, block = query.root(), descent.Block(0, [0], (1, self.SIZE))
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(descent, "normal_field", self.field)
+            (values,) = vars(tree)["_descent"].values(query, root, [block])
+        return [summed(root, values, kind)[0] for kind in "WH"[: 1 + (asked.kind == "H")]]
 
 
 def misfits(clock: str, *, areas: bool = True) -> list[float]:
@@ -80,19 +84,19 @@ def misfits(clock: str, *, areas: bool = True) -> list[float]:
     ``Cov(W, W)`` is the measure of what they share, and ``Cov(H, W_part)`` of an area and a part
     of its cell is ``m_part (after - before) / (2 m)``.
     """
-    tree, found = path(clock, areas=areas), []
+    tree, found, units = path(clock, areas=areas), [], Units()
 
     def measure(s: float, t: float) -> float:
         return clock_measure(clock, at(clock, s), at(clock, t)) if s < t else 0.0
 
     cells = list(itertools.combinations(PLACES, 2))
-    increments = {c: functionals(tree, cell(clock, *c))[0] for c in cells}
+    increments = {c: units.weights(tree, cell(clock, *c))[0] for c in cells}
     for (s, t), (u, v) in itertools.product(cells[::3], cells[1::2]):
         size = math.sqrt(measure(s, t) * measure(u, v))
         exact = measure(max(s, u), min(t, v))
         found.append(abs(increments[s, t] @ increments[u, v] - exact) / size)
     for s, t in cells[::4] if areas else []:
-        w, h = functionals(tree, cell(clock, s, t, "H"))
+        w, h = units.weights(tree, cell(clock, s, t, "H"))
         m = measure(s, t)
         found += [abs(h @ h * 12 / m - 1), abs(w @ w / m - 1), abs(h @ w / m)]
         for u, v in cells[1::2]:
@@ -108,42 +112,44 @@ def test_increments_and_areas_have_the_exact_law_of_brownian_motion(clock: str, 
     assert max(misfits(clock, areas=areas)) < 3e-12
 
 
-def wrong_middle(left, right, on_left, on_right, *, areas):
+def wrong_middle(whole, left, right, z):
     """The bridge of two equal halves, wherever the middle is."""
-    return gathered(0.5 * (left + right), 0.5 * (left + right), on_left, on_right, areas=areas)
+    return divided(whole, 0.5 * (left + right), 0.5 * (left + right), z)
 
 
-def wrong_area(left, right, on_left, on_right, *, areas):
+def wrong_area(whole, left, right, z):
     """The increments divided without a look at the area."""
-    (x, y), (z1, z2) = gathered(left, right, on_left, on_right, areas=areas)
-    plain, fresh = gathered(left, right, on_left, on_right, areas=False)
-    return (plain[0], y), (fresh[0], z2) if areas else (x, z1)
+    plain = divided(whole[:1], left, right, [z[0].copy()])
+    return tuple(
+        [w, h] for (w,), (_, h) in zip(plain, divided(whole, left, right, z), strict=True)
+    )
 
 
 @pytest.mark.parametrize(
     ("clock", "wrong"), [("snr^1.0", wrong_middle), ("rho2", wrong_middle), ("lam", wrong_area)]
 )
 def test_a_wrong_bridge_would_be_seen(clock: str, wrong, monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(brownian_query, "gathered", wrong)
+    monkeypatch.setattr(descent, "divided", wrong)
     assert max(misfits(clock)) > 0.01
 
 
-@pytest.mark.parametrize("p", [0.5, 0.3, 0.999, 1e-9, 2e-13])
+@pytest.mark.parametrize("p", [0.5, 0.3, 0.7, 0.999, 1e-9, 2e-13])
 def test_the_bridge_is_the_inverse_of_joining_two_cells(p: float):
-    """Its weights are an orthogonal matrix, two of whose rows are those of ``joined``."""
+    """In standard normals it is an orthogonal matrix, and its cells join to the whole."""
     m1, m2 = 7.0 * p, 7.0 * (1 - p)
-    units = [((1.0, 0.0), (0.0, 0.0)), ((0.0, 0.0), (1.0, 0.0))]
-    units += [((0.0, 1.0), (0.0, 0.0)), ((0.0, 0.0), (0.0, 1.0))]  # x1, x2, y1, y2
-    rows = np.array([np.ravel(gathered(m1, m2, u, v, areas=True)) for u, v in units])
-    np.testing.assert_allclose(rows @ rows.T, np.eye(4), atol=1e-15)
-    np.testing.assert_allclose(rows.T @ rows, np.eye(4), atol=1e-15)
-    w1, w2, h1, h2 = torch.eye(4, dtype=torch.float64)
-    sizes = [math.sqrt(m1), math.sqrt(m2), math.sqrt(m1 / 12), math.sqrt(m2 / 12)]
-    cells = [v * s for v, s in zip((w1, w2, h1, h2), sizes, strict=True)]
-    w, h, m = joined((cells[0], cells[2], m1), (cells[1], cells[3], m2))
-    assert h is not None
-    np.testing.assert_allclose(rows[:, 0], (w / math.sqrt(m)).numpy(), atol=1e-15)
-    np.testing.assert_allclose(rows[:, 1], (h / math.sqrt(m / 12)).numpy(), atol=1e-15)
+    sizes = [math.sqrt(m1 + m2), math.sqrt((m1 + m2) / 12), 1.0, 1.0]
+    w, h, z1, z2 = (np.eye(4) * sizes)[:, None]
+    (w1, h1), (w2, h2) = divided([w, h], m1, m2, [z1.copy(), z2.copy()])
+    parts = [w1 / math.sqrt(m1), w2 / math.sqrt(m2)]
+    parts += [h1 / math.sqrt(m1 / 12), h2 / math.sqrt(m2 / 12)]
+    rows = np.concatenate(parts)
+    np.testing.assert_allclose(rows @ rows.T, np.eye(4), atol=2e-15)
+    np.testing.assert_allclose(rows.T @ rows, np.eye(4), atol=2e-15)
+    first, second = ((torch.tensor(u), torch.tensor(v)) for u, v in ((w1, h1), (w2, h2)))
+    again, area, _ = joined((*first, m1), (*second, m2))
+    assert area is not None
+    np.testing.assert_allclose(again.numpy(), w, atol=3e-15)
+    np.testing.assert_allclose(area.numpy(), h, atol=3e-15)
 
 
 def alarms(tree: TreePath, clock: str, *, spoil: float = 0.0) -> dict[str, float]:
@@ -178,21 +184,19 @@ def test_cells_that_share_a_little_raise_the_alarm():
     assert found["product (0, 'W') (1, 'W')"] > 1
 
 
-def test_drawn_numbers_are_the_weights_of_drawn_normals():
-    tree, asked = path("lam"), cell("lam", 0.1, 0.61803, "H")
-    like = torch.empty(4, 3, dtype=torch.float64)
-    seen = dict.fromkeys(k[:3] for k in functionals(tree, asked)[1])
-    plain = GridPath(tree.edges, 5)  # draws the root; the rest by another way
-    root = [plain.draw(Noise("lam", -2.0, 3.0, kind), like) for kind in "WH"]
+@pytest.mark.parametrize("areas", [True, False])
+def test_drawn_numbers_are_the_weights_of_drawn_normals(areas: bool):
+    tree, asked = path("lam", areas=areas), cell("lam", 0.1, 0.61803, "H" if areas else "W")
+    units, like = Units(), torch.empty(4, 3, dtype=torch.float64)
+    weights = units.weights(path("lam", areas=areas), asked)
     w, h, m = tree.increment(asked, like)
-    for j, value in enumerate((w, h)):
-        weights = functionals(tree, asked)[j]
-        total = root[0] * weights[-2.0, 3.0, "W", 0] + root[1] * weights[-2.0, 3.0, "H", 0]
-        for a, b, kind in seen:
-            if kind not in ("W", "H"):
-                both = plain._fine.draw(Noise("lam", a, b, kind), torch.empty(4, 2, 3)).double()
-                total = total + sum(both[:, i] * weights[a, b, kind, i] for i in range(2))
-        torch.testing.assert_close(value, total, rtol=1e-13, atol=1e-13 * math.sqrt(m))
+    for value, row in zip((w, h), weights, strict=False):
+        total = np.zeros((4, 3))
+        for (key, j), k in units.places.items():
+            width = 2 if (key, 1) in units.places else 1
+            field = normal_field(key, range(4), 3 * width).reshape(4, width, 3)
+            total += row[k] * field[:, j].astype(np.float64)
+        torch.testing.assert_close(value.numpy(), total, rtol=1e-13, atol=1e-13 * math.sqrt(m))
 
 
 @on_clocks
@@ -244,17 +248,25 @@ def test_blocks_do_not_show(monkeypatch: pytest.MonkeyPatch):
     assert torch.equal(path("lam").draw(asked, like), whole)
 
 
-@pytest.mark.parametrize("keep", [1, 7, 60])
-def test_what_is_kept_changes_no_number(keep: int, monkeypatch: pytest.MonkeyPatch):
+@pytest.mark.parametrize("keep", [1, 7, 60, None])
+def test_what_is_kept_changes_no_number(keep: int | None, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr("fokker.solvers.brownian.tree.BLOCK", 12)
     cells = [*itertools.combinations(PLACES, 2)][::6]
-    plain, keeping = path("lam"), path("lam", keep=keep)
+    plain, keeping = path("lam", keep=0), path("lam", keep=keep)
     for like in (torch.empty(7, 3), torch.empty(4, 5), torch.empty(7, 3)):
         for c, kind in itertools.product(cells, "WH"):
             asked = cell("lam", *c, kind)
             assert torch.equal(plain.draw(asked, like), keeping.draw(asked, like))
-    assert len(vars(keeping)["_kept"]) <= keep
-    assert not vars(plain)["_kept"]
+            assert len(vars(vars(keeping)["_descent"])["_kept"]) <= (keep or 44)
+    assert not vars(vars(plain)["_descent"])["_kept"]
+
+
+def test_what_is_kept_has_bounded_room(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr("fokker.solvers.brownian.tree.KEPT_BYTES", 8 * 2 * 21 * 5)
+    tree, like = path("lam"), torch.empty(7, 3)
+    for s, t in itertools.pairwise(PLACES):
+        tree.draw(cell("lam", s, t), like)
+        assert len(vars(vars(tree)["_descent"])["_kept"]) <= 5
 
 
 def test_points_of_one_piece_are_on_a_continuous_path():
@@ -319,14 +331,44 @@ def test_between_its_edges_it_goes_on(clock: str):
     torch.testing.assert_close(rest[:2], whole[:2], rtol=0, atol=1e-13 * math.sqrt(m))
 
 
-def test_a_query_costs_two_divisions_a_level_at_most():
+class Counted:
+    """Calls of a function."""
+
+    def __init__(self, patch: pytest.MonkeyPatch) -> None:
+        self.calls = 0
+        self.real = descent.divided
+        patch.setattr(descent, "divided", self)
+
+    def __call__(self, *args):
+        self.calls += 1
+        return self.real(*args)
+
+
+def test_a_query_costs_two_divisions_a_level_at_most(monkeypatch: pytest.MonkeyPatch):
+    like, counted = torch.empty(1, 1), Counted(monkeypatch)
     for depth in (4, 10, 20):
-        tree = TreePath([0.0, 1.0], 0, tolerance=2.0**-depth)
-        terms, _ = tree.query(Noise("lam", 0.0, 1.0), 0, 0.1234567, 0.7654321).terms()
-        assert depth < len(terms) <= 2 * depth + 4
-        for level in range(depth):  # a dyadic piece costs its level
-            terms, _ = tree.query(Noise("lam", 0.0, 1.0), 0, 0.0, 2.0**-level).terms()
-            assert len(terms) == level + 2
+        tree = TreePath([0.0, 1.0], 0, tolerance=2.0**-depth, keep=0)
+        counted.calls = 0
+        tree.draw(Noise("lam", 0.1234567, 0.7654321), like)
+        assert depth - 2 < counted.calls <= 2 * depth + 2
+        for level in range(1, depth):  # a dyadic piece costs its level
+            counted.calls = 0
+            tree.draw(Noise("lam", 0.0, 2.0**-level), like)
+            assert counted.calls == level
+
+
+@pytest.mark.parametrize("down", [False, True])
+def test_cells_asked_in_order_cost_one_division_each(down: bool, monkeypatch: pytest.MonkeyPatch):
+    """On the nodes; elsewhere what is new at each end. Asking for the area, too, costs nothing."""
+    like, counted = torch.empty(70, 1000), Counted(monkeypatch)  # blocks: 65 samples, and 5
+    for grid, most in ((np.arange(33) / 32, 1.0), (np.arange(24) / 24.3, 5.5)):
+        tree = TreePath([0.0, 1.0], 0, tolerance=2.0**-8)
+        cells = list(itertools.pairwise(map(float, grid)))
+        counted.calls = 0
+        for (s, t), kind in itertools.product(cells[::-1] if down else cells, "WH"):
+            tree.draw(Noise("lam", s, t, kind), like)
+        assert counted.calls / 2 <= most * len(cells)
+        assert len(vars(vars(tree)["_descent"])["_kept"]) <= 24
 
 
 def test_a_computed_node_is_the_edge_or_middle_that_it_rounds_to():

@@ -119,7 +119,10 @@ def test_far_points_make_the_straight_line_optimal():
 @pytest.mark.parametrize(
     ("make", "sentence"),
     [
-        (lambda: marginal_energy(straight, lambda _: 1.0), "check the second moment of the data, 1"),
+        (
+            lambda: marginal_energy(straight, lambda _: 1.0),
+            "check the second moment of the data, 1",
+        ),
         (lambda: gaussian_mmse([-1.0]), "not negative"),
         (lambda: marginal_energy(straight, two_points, 0.0), "must be positive and finite, got 0"),
         (lambda: KineticOptimal(*gaussian_mmse([1.0]))(0.5), "choose no path"),
