@@ -125,7 +125,11 @@ def _saves(data: Data) -> Measured:
 
 
 CLAIMS = (
-    Claim("The symmetric splitting has second order.", _JO, _order("published", 1.8)),
+    Claim(
+        "The symmetric splitting errs by the third power of the step: second order.",
+        _JO,
+        _order("published", 1.8),
+    ),
     Claim(
         "A symmetric splitting with exact factors has second order.",
         "Strang 1968, SIAM J. Numer. Anal. 5",

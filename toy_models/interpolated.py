@@ -122,7 +122,7 @@ class MixtureInterpolant:
         return self.interpolant.velocity(*self.answers(x, u), u)
 
     def drift(self, x: Tensor, u: float, epsilon: float, *, backward: bool = False) -> Tensor:
-        """``b + epsilon s``, or ``b - epsilon s`` for the equation that runs from 1 to 0; (B, d)."""
+        """``b + epsilon s``; ``b - epsilon s`` for the equation that runs from 1 to 0; (B, d)."""
         known = self.answers(x, u)
         sign = -1.0 if backward else 1.0
         return self.interpolant.velocity(*known, u) + sign * epsilon * known.score

@@ -59,7 +59,7 @@ def _printed(grid: Grid, tau2: float) -> Plan:
     for i, (s, t) in enumerate(grid.steps()):
         h, k = t.lam - s.lam, 1 + tau2
         xi = tape.noise(f"snr^{tau2!r}", s.lam, t.lam)
-        # integrals of e^{k l} and of e^{k l} (l - lam_s); the code adds what makes the latter h^2/2
+        # integrals of e^{k l} and e^{k l} (l - lam_s); the code makes the latter h^2/2
         zero, first = (1 - math.exp(-k * h)) / k, h * h / 2
         scale, keep = k * t.alpha, t.sigma / s.sigma * math.exp(-tau2 * h)
         std = t.sigma * math.sqrt(1 - math.exp(-2 * tau2 * h))

@@ -156,7 +156,7 @@ def test_with_the_entropic_coupling_the_linear_interpolant_is_the_schrodinger_br
 
 
 def test_fields_are_the_regressions_of_what_training_sees():
-    """``E[f(x)(x' - b)] = 0`` within 5 standard errors; with the wrong sign of gamma' it is not."""
+    """``E[f(x)(x' - b)] = 0`` within 5 standard errors; not with a wrong sign of gamma'."""
     path, n, u = between(linear(), *ends()), 200_000, 0.3
     first, last = path.sample(n, seed=1)
     z = torch.randn(n, 2, generator=torch.Generator().manual_seed(2), dtype=F64)
