@@ -52,12 +52,7 @@ def coupled_law(
     """
     d = len(start.mean)
     basis = np.eye(d) if lift is None else np.asarray(lift, dtype=np.float64)
-    if list(plan.inputs) != ["x"] or len(basis) != d or start.cov.shape != (d, d):
-        msg = (
-            f"a coupled law needs the one input 'x' and {d} coordinates; the plan has "
-            f"{sorted(plan.inputs)}, the states {len(basis)}, the covariance {start.cov.shape}"
-        )
-        raise AnalysisError(msg)
+    _check(plan, start, basis)
     noises = [i for i, op in enumerate(plan.ops) if isinstance(op, Noise)]
     place = {row: 1 + d + k * d for k, row in enumerate(noises)}
     size = 1 + d + d * len(noises)
@@ -87,3 +82,13 @@ def coupled_law(
     out = found["x"].reshape(size, -1) @ read
     from_start, from_noise = out[1 : 1 + d], out[1 + d :]
     return FullNormal(out[0], from_start.T @ start.cov @ from_start + from_noise.T @ from_noise)
+
+
+def _check(plan: Plan, start: FullNormal, basis: Array) -> None:
+    d = len(start.mean)
+    if list(plan.inputs) != ["x"] or len(basis) != d or start.cov.shape != (d, d):
+        msg = (
+            f"a coupled law needs the one input 'x' and {d} coordinates; the plan has "
+            f"{sorted(plan.inputs)}, the states {len(basis)}, the covariance {start.cov.shape}"
+        )
+        raise AnalysisError(msg)

@@ -1,10 +1,10 @@
 """A density on a grid: ours against py-pde at equal error, whole calls, in turns.
 
 Ornstein-Uhlenbeck densities in one dimension and, turning, in two, whose laws at the end are known.
-Each side gets the coarsest of its grids whose L1 error is within the bar; the fastest setting of
-py-pde counts, after a first call that is not measured. Time is that of one solve as a user calls
-it. py-pde prepares its operators, with a compiler, in *every* call, which is most of its time; what
-its compiled loop of explicit steps takes alone, without any of that, is a column of its own: where
+Each side gets the coarsest of its grids whose L1 error is within the bar; the fastest setting
+of py-pde counts, after a first call that is not measured. Time is that of one solve as a user
+calls it. py-pde prepares its operators in *every* call, which is most of its time; what its
+compiled loop of explicit steps takes alone, without any of that, is a column of its own: where
 grids are coarse it is the faster loop. Bars: 100 times in one dimension, 10 in two.
 """
 
@@ -55,9 +55,11 @@ class Case:
 
     @property
     def dim(self) -> int:
+        """1 or 2."""
         return len(self.mean)
 
     def box(self, n: int) -> Box:
+        """A square of n cells an axis."""
         low, high = self.ends
         return Box((low,) * self.dim, (high,) * self.dim, (n,) * self.dim)
 
@@ -69,6 +71,7 @@ class Case:
         return flow @ self.mean, steady + flow @ (start - steady) @ flow.T
 
     def density(self, x: Array, t: float) -> Array:
+        """The normal density at points (N, d)."""
         mean, cov = self.law(t)
         z = np.linalg.solve(np.linalg.cholesky(cov), (x - mean).T)
         norm = math.sqrt(float(np.linalg.det(2 * math.pi * cov)))

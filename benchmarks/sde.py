@@ -4,22 +4,27 @@ Overhead is the time of a step less that of what it cannot avoid (the calls of d
 and the drawing of its normals), in axpys ``y + a x`` on the same state. Bars: Euler at most 5,
 SRA1 at most 8.
 
-The second table is time to one accuracy. Each library solves the equation with noise of its own
-(ours is keyed by sample), by every method that suits it: steps are doubled until the root mean
-square of the last change, which is the error of the coarser solve, is at most the accuracy. The
-cheapest method of each side counts, drawing included. Bar: at least 3 times cheaper.
+The second table is time to one accuracy: the root mean square strong error at the end, against
+the exact solution or a solve with many more steps on the same path. Every method of either library
+that suits the equation is timed at several numbers of steps, all in turns; what the accuracy costs
+is read off the curve, and the cheapest method of each side counts, drawing included. Both sides
+draw from a new path of the same kind: one that is asked in order, or a tree of halves that may be
+asked anything. Bar: at least 3 times cheaper.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import math
+from dataclasses import asdict
 from typing import Any
 
 import torch
 import torchsde
+from curves import Curve, race
 from timing import in_turns, seconds, table, write
 from torch import Tensor
 
+from fokker.solvers.brownian.tree import TreePath
 from fokker.solvers.noise import GridPath, NoiseSource
 from fokker.solvers.ops import Noise
 from fokker.solvers.sde.basic import euler_maruyama, milstein, milstein_free
@@ -32,12 +37,17 @@ SHAPE = (64, 3, 32, 32)
 STEPS = 10
 BARS = {"Euler-Maruyama": 5.0, "SRA1": 8.0}
 CHEAPER = 3.0
-ACCURACY = {"gbm": 2e-3, "ou": 1e-3}
+ACCURACY = {"gbm": 2e-3, "ou": 1e-3, "mixture": 5e-3}
+COUNTS = (8, 16, 32, 64)
+FINE = 512
+KINDS = ("in order", "tree")
+ROUNDS = 5
 OURS = {
-    "gbm": (euler_maruyama, milstein, milstein_free, srk15),
+    "gbm": (milstein, milstein_free, srk15),
     "ou": (euler_maruyama, sra1, shark),
+    "mixture": (euler_maruyama, sra1, shark),
 }
-THEIRS = {"gbm": ("euler", "milstein", "srk"), "ou": ("euler", "srk")}
+THEIRS = {"gbm": ("milstein", "srk"), "ou": ("euler", "srk"), "mixture": ("euler", "srk")}
 
 
 class _Given:
@@ -90,88 +100,97 @@ class _Foreign(torch.nn.Module):
 
 
 def problems() -> dict[str, SDE]:
-    """Geometric Brownian motion and an Ornstein-Uhlenbeck process."""
+    """Geometric Brownian motion, an Ornstein-Uhlenbeck process, and a reverse diffusion."""
     return {
         "gbm": SDE(lambda _, x: 0.3 * x, lambda _, x: 0.5 * x, signed=True),
         "ou": SDE(lambda _, x: -1.5 * x, lambda *_: 0.8, noise="additive"),
+        "mixture": SDE(_reverse_drift, lambda *_: math.sqrt(BETA), noise="additive"),
     }
 
 
-def ours(sde: SDE, method: Method, n: int, x: Tensor, noise: NoiseSource | int = 0) -> Tensor:
+BETA = 4.0
+
+
+def _reverse_drift(t: float, x: Tensor) -> Tensor:
+    """``beta (x/2 + score)`` for ``dx = -beta x/2 dt + sqrt(beta) dW`` run back from time 1.1.
+
+    The data are 1 and -1 with deviation 0.5 in each coordinate, so that the score at time u is
+    ``(a tanh(a x/v) - x)/v``, a = exp(-beta u/2), v = 1 - 0.75 a^2.
+    """
+    a = math.exp(-0.5 * BETA * (1.1 - t))
+    v = 1 - 0.75 * a**2
+    return torch.tanh(x * (a / v)).mul_(BETA * a / v).add_(x, alpha=BETA * (0.5 - 1 / v))
+
+
+def our_path(kind: str, n: int) -> NoiseSource:
+    """A new path: in order, with n cells; or a tree."""
+    if kind == "tree":
+        return TreePath([0.0, 1.0], 0, tolerance=1 / FINE)
+    return GridPath([k / n for k in range(n + 1)], 0)
+
+
+def ours(sde: SDE, method: Method, n: int, x: Tensor, path: NoiseSource) -> Tensor:
     """The end of a solve with n steps."""
-    return solve(sde, method, [k / n for k in range(n + 1)], x, noise=noise).x
+    return solve(sde, method, [k / n for k in range(n + 1)], x, noise=path).x
 
 
-def interval(x: Tensor, method: str) -> Any:
-    """A path of torchsde, with areas where the method reads them."""
-    levy = "space-time" if method == "srk" else "none"
+def their_path(kind: str, x: Tensor, *, areas: bool) -> Any:
+    """The same by torchsde: what it makes for a solve by itself, or a tree of halves."""
+    levy = "space-time" if areas else "none"
+    how = {"halfway_tree": True, "tol": 1 / FINE} if kind == "tree" else {}
     return torchsde.BrownianInterval(
-        0.0, 1.0, size=tuple(x.shape), dtype=x.dtype, entropy=1, levy_area_approximation=levy
-    )
+        0.0, 1.0, size=tuple(x.shape), dtype=x.dtype, entropy=1,
+        levy_area_approximation=levy, **how,
+    )  # fmt: skip
 
 
-def theirs(sde: SDE, method: str, n: int, x: Tensor, path: Any = None) -> Tensor:
-    """The same by torchsde, on a fresh path unless one is given."""
-    path = interval(x, method) if path is None else path
+def theirs(sde: SDE, method: str, n: int, x: Tensor, path: Any) -> Tensor:
+    """The same by torchsde."""
     ts = torch.tensor([0.0, 1.0])
     with torch.no_grad():
         return torchsde.sdeint(_Foreign(sde), x, ts, bm=path, method=method, dt=1 / n)[-1]
 
 
-def steps_needed(runs: Callable[[int], tuple[Tensor, Tensor]], bar: float) -> int | None:
-    """Steps at which the change to twice as many, on one path, is within the bar."""
-    for n in (4, 8, 16, 32, 64, 128):
-        coarse, fine = runs(n)
-        if float((coarse - fine).square().mean().sqrt()) <= bar:
-            return n
-    return None
+def errors(name: str, solver: Any, path: Any, x: Tensor, *, own: bool) -> list[float]:
+    """RMS strong errors of a method at each count, all on one path."""
+    sde, run = problems()[name], ours if own else theirs
+    best: Any = OURS[name][-1] if own else THEIRS[name][-1]
+    exact = run(sde, best, FINE, x, path)
+    ends = [run(sde, solver, n, x, path) for n in COUNTS]
+    return [float((end - exact).square().mean().sqrt()) for end in ends]
 
 
-def our_steps(sde: SDE, method: Method, x: Tensor, bar: float) -> int | None:
-    """Steps that ours needs."""
-
-    def runs(n: int) -> tuple[Tensor, Tensor]:
-        path = GridPath([k / (2 * n) for k in range(2 * n + 1)], seed=0)
-        return ours(sde, method, n, x, path), ours(sde, method, 2 * n, x, path)
-
-    return steps_needed(runs, bar)
-
-
-def their_steps(sde: SDE, method: str, x: Tensor, bar: float) -> int | None:
-    """Steps that torchsde needs; one path object, or two grids would see two paths."""
-
-    def runs(n: int) -> tuple[Tensor, Tensor]:
-        path = interval(x, method)
-        return theirs(sde, method, n, x, path), theirs(sde, method, 2 * n, x, path)
-
-    return steps_needed(runs, bar)
-
-
-def at_equal_accuracy(name: str) -> dict[str, Any]:
-    """The cheapest method of each side that keeps the bar, and their times in turns."""
-    sde, bar, x = problems()[name], ACCURACY[name], torch.ones(SHAPE).flatten(1)
+def at_equal_accuracy(name: str, kind: str) -> dict[str, Any]:
+    """Both sides to one accuracy, all solves timed in turns."""
+    sde, x = problems()[name], torch.ones(SHAPE).flatten(1)
     few = x[:4]
-    we = [(n, m) for m in OURS[name] if (n := our_steps(sde, m, few, bar)) is not None]
-    they = [(n, m) for m in THEIRS[name] if (n := their_steps(sde, m, few, bar)) is not None]
-    best = min(we, key=lambda c: seconds(lambda: ours(sde, c[1], c[0], x)))
-    other = min(they, key=lambda c: seconds(lambda: theirs(sde, c[1], c[0], x)))
-    pair = in_turns(
-        lambda: ours(sde, best[1], best[0], x),
-        lambda: theirs(sde, other[1], other[0], x),
-        base_count=1,
-        rounds=6,
-    )
-    return {
-        "problem": name,
-        "bar": bar,
-        "ours": best[1].name,
-        "steps": best[0],
-        "torchsde": other[1],
-        "their_steps": other[0],
-        "ms": pair.base * 1e3,
-        "their_ms": pair.target * 1e3,
-        "ratio": pair.target / pair.base,
+    found, calls = {}, {}
+    for method in OURS[name]:
+        path = GridPath([k / FINE for k in range(FINE + 1)], 0)
+        found[True, method.name] = errors(name, method, path, few, own=True)
+        for n in COUNTS:
+            calls[True, method.name, n] = lambda m=method, n=n: ours(
+                sde, m, n, x, our_path(kind, n)
+            )
+    for method in THEIRS[name]:
+        path = their_path(kind, few, areas=True)
+        found[False, method] = errors(name, method, path, few, own=False)
+        for n in COUNTS:
+            calls[False, method, n] = lambda m=method, n=n: theirs(
+                sde, m, n, x, their_path(kind, x, areas=m == "srk")
+            )
+    times = {key: [] for key in calls}
+    for _ in range(ROUNDS):
+        for key, call in calls.items():
+            times[key].append(seconds(call))
+    curves = {
+        key: Curve(COUNTS, e, list(zip(*(times[(*key, n)] for n in COUNTS), strict=True)))
+        for key, e in found.items()
     }
+    sides = [{k[1]: c for k, c in curves.items() if k[0] == own} for own in (True, False)]
+    result = asdict(race(*sides, ACCURACY[name]))
+    record = {f"{'ours' if k[0] else 'torchsde'}: {k[1]}": asdict(c) for k, c in curves.items()}
+    return {"problem": name, "path": kind, "accuracy": ACCURACY[name], **result, "curves": record}
 
 
 def main() -> list[dict[str, Any]]:
@@ -182,19 +201,29 @@ def main() -> list[dict[str, Any]]:
         [r["method"], r["noise"], f"{r['axpys']:.1f}", f"{BARS[r['method']]:.0f}"] for r in steps
     ]
     print(table(["a step of a general SDE", "noise", "axpys", "bar"], cells))
-    races = [at_equal_accuracy(name) for name in problems()]
+    races = [at_equal_accuracy(name, kind) for name in problems() for kind in KINDS]
     cells = [
         [
-            f"{r['problem']} to {r['bar']:g}",
-            f"{r['ours']}, {r['steps']}",
-            f"{r['torchsde']}, {r['their_steps']}",
-            f"{r['ms']:.1f}",
-            f"{r['their_ms']:.1f}",
-            f"{r['ratio']:.1f}",
+            f"{r['problem']} to {r['accuracy']:g}, {r['path']}",
+            f"{r['ours']}, {r['steps']:.1f}",
+            f"{r['theirs']}, {r['their_steps']:.1f}",
+            f"{r['seconds'] * 1e3:.1f}",
+            f"{r['their_seconds'] * 1e3:.1f}",
+            f"{r['least']:.2f}",
+            f"{r['ratio']:.2f}",
         ]
         for r in races
     ]
-    print(table(["equal accuracy", "ours", "torchsde", "ms", "theirs", "cheaper"], cells))
+    head = [
+        "equal accuracy",
+        "ours, steps",
+        "torchsde, steps",
+        "ms",
+        "theirs",
+        "cheaper",
+        "median",
+    ]
+    print(table(head, cells))
     print(f"written to {write('sde', [*steps, *races])}")
     return [*steps, *races]
 

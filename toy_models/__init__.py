@@ -3,6 +3,7 @@
 if __name__ == "toy_models":
     raise ImportError("use 'import fokker.toy_models' (this folder is part of the fokker package)")
 
+from .conditioned import conditioned
 from .digits import (
     digits_empirical,
     digits_gaussian,
@@ -48,6 +49,7 @@ __all__ = [
     "Rectified",
     "ReferenceFlow",
     "SuperResolution",
+    "conditioned",
     "digits_empirical",
     "digits_gaussian",
     "digits_labels",

@@ -15,6 +15,7 @@ u is a control, the data that a neural equation reads; what a shift of it can do
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -95,11 +96,8 @@ def neural_problem(name: str) -> NeuralProblem:
         square = z.square()
         return direct @ u - DECAY * square / (1 + square)
 
-    def naive(u: Tensor) -> SDE:
-        def exploding(_: float, z: Tensor) -> Tensor:
-            return z * z.square().sum(-1, keepdim=True) + net(z, u)
-
-        return SDE(exploding, lambda *_: SIGMA, noise="additive")
+    def exploding(z: Tensor, u: Tensor) -> Tensor:
+        return net(z, u) + z * z.square().sum(-1, keepdim=True)
 
     mean, lipschitz = DECAY - _norm(outer) * _norm(inner), _norm(outer) * _norm(reads)
     push, row = _norm(outer) * UNITS**0.5, float(direct.abs().sum(1).max())
@@ -117,7 +115,13 @@ def neural_problem(name: str) -> NeuralProblem:
         "geometric": NeuralProblem(
             name, lambda u: geometric(lambda _, z: rate(z, u), _still), 0.0, row, DECAY
         ),
-        "naive": NeuralProblem(name, naive, float("-inf"), lipschitz, push),
+        "naive": NeuralProblem(
+            name,
+            lambda u: langevin(lambda z: exploding(z, u), _still),
+            -math.inf,
+            lipschitz,
+            push,
+        ),
     }
     if name not in made:
         msg = f"unknown neural equation {name!r}; accepted: {', '.join(NEURAL_PROBLEMS)}"

@@ -2,8 +2,9 @@
 
 Residuals at points by automatic differentiation (``residual``), their means with error bars
 (``collocation``), the weak and the moment form (``weak``), the gap between ODE and SDE of a wrong
-score in closed form (``gap``). On grids: boxes and generators (``grid``), time (``evolve``),
-gaps (``spectrum``), and Ornstein-Uhlenbeck densities in Hermite functions (``hermite``).
+score in closed form (``gap``), the penalty of training (``regulariser``). On grids: boxes and
+generators (``grid``), time (``evolve``), gaps of spectra (``spectrum``), and Ornstein-Uhlenbeck
+densities in Hermite functions (``hermite``).
 """
 
 from .collocation import Estimate as Estimate
@@ -39,6 +40,9 @@ from .grid import bernoulli as bernoulli
 from .grid import drifting as drifting
 from .grid import reversible as reversible
 from .hermite import OrnsteinUhlenbeck as OrnsteinUhlenbeck
+from .regulariser import denoising_loss as denoising_loss
+from .regulariser import forward_residual as forward_residual
+from .regulariser import penalty as penalty
 from .residual import Residual as Residual
 from .residual import curl as curl
 from .residual import log_residual as log_residual

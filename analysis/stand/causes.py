@@ -128,10 +128,18 @@ def _row(
         before = slope(counts, measured(entry, trial, counts, law), counts[0])
     except FokkerError:  # what could not be measured without the change
         before = None
-    explains = found is not None and found >= claim - SHORT
-    if before is not None and found is not None and found < before + GAIN:
-        explains = False  # the unchanged run has as much at these step counts
-    return {**row, "errors": errors, "order": found, "explains": explains}
+    return {**row, "errors": errors, "order": found, "explains": explains(found, before, claim)}
+
+
+def explains(found: float | None, before: float | None, claim: float) -> bool:
+    """Whether a change that led from the order ``before`` to ``found`` explains a shortfall.
+
+    It must lead to the claim, and be a gain: a run that has as much without it explains nothing.
+    None stands for an order that could not be measured.
+    """
+    if found is None or found < claim - SHORT:
+        return False
+    return before is None or found >= before + GAIN
 
 
 def causes_on_exact_levels(

@@ -25,6 +25,7 @@ from ...solvers.errors import AnalysisError
 from ...solvers.process import Array
 
 _POINTS = 10  # of the local interpolation
+_CHUNK = 4096
 
 
 @dataclass(frozen=True)
@@ -120,34 +121,23 @@ def interpolate(u: Array, slots: Sequence[Slot], size: Resolution, at: Sequence[
 
     ``at`` has an array for each slot; they broadcast against each other.
     """
-    shape, dims = (1,) * at[0].ndim, at[0].ndim
-    table = np.moveaxis(u, 0, 1).reshape((*shape, u.shape[1], u.shape[0], *u.shape[2:]))
-    for slot, nodes, value in zip(slots[1:], grids(slots, size)[1:], at[1:], strict=True):
-        table = _contract(table, dims, memory_weights(value, slot, nodes))
-    first, weights = local_weights(at[0], slots[0], size.state)
-    cells = int(np.prod(table.shape[:dims]))
-    flat = table.reshape(cells * size.state, -1)
-    row = np.arange(cells).reshape(table.shape[:dims]) * size.state + first
-    out = flat[row] * weights[..., :1]
-    for k in range(1, _POINTS):  # one point at a time: memory, not time, is what tables lack
-        out += flat[row + k] * weights[..., k : k + 1]
-    return out
-
-
-def _contract(table: Array, dims: int, weights: Array) -> Array:
-    """Sum over the first memory axis: (points, state, functions, m, ...) with (points, m)."""
-    mine = [i for i in range(dims) if table.shape[i] > 1]
-    new = [i for i in range(dims) if weights.shape[i] > 1]
-    if mine and new and max(mine) >= min(new):
-        moved = np.moveaxis(table, dims + 2, -1)
-        extra = moved.ndim - dims - 1
-        spread = weights.reshape(*weights.shape[:-1], *(1,) * extra, weights.shape[-1])
-        return np.einsum("...m,...m->...", moved, spread)
-    rest = table.shape[dims : dims + 2] + table.shape[dims + 3 :]
-    one = table.reshape(-1, *table.shape[dims:])
-    out = np.tensordot(one, weights.reshape(-1, weights.shape[-1]), axes=(3, 1))
-    points = np.broadcast_shapes(table.shape[:dims], weights.shape[:-1])
-    return np.moveaxis(out, -1, 1).reshape(*points, *rest)
+    states, functions, *memories = u.shape[1], u.shape[0], *u.shape[2:]
+    table = np.moveaxis(u, 0, -1).reshape(states, -1)
+    shape = np.broadcast_shapes(*(a.shape for a in at))
+    spread = [np.broadcast_to(a, shape).reshape(-1) for a in at]
+    nodes = grids(slots, size)[1:]
+    out = np.empty((spread[0].size, functions))
+    for i in range(0, len(out), _CHUNK):
+        part = slice(i, i + _CHUNK)
+        first, weights = local_weights(spread[0][part], slots[0], states)
+        seen = table[first] * weights[:, :1]
+        for k in range(1, _POINTS):  # one point at a time: memory, not time, is what tables lack
+            seen += table[first + k] * weights[:, k : k + 1]
+        seen = seen.reshape(-1, *memories, functions)
+        for slot, n, values in zip(slots[1:], nodes, spread[1:], strict=True):
+            seen = np.einsum("pm...,pm->p...", seen, memory_weights(values[part], slot, n))
+        out[part] = seen
+    return out.reshape(*shape, functions)
 
 
 def expectations(

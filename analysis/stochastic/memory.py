@@ -19,7 +19,7 @@ from .backward import Slot, Step
 from .chains import Raw, asked, state_slot
 
 NODES = 6
-"""Chebyshev nodes of a memory."""
+"""Chebyshev nodes of the newest memory; an older one, which weighs less, has two fewer."""
 
 _WIDER = 0.25
 
@@ -43,10 +43,10 @@ def placed(
 
 def _slots(law: Any, model: Model, node: Node, state: Sequence[Array]) -> tuple[Slot, ...]:
     out = [state_slot(law, node)]
-    for gap in relative(model, node, state)[1:]:
+    for age, gap in enumerate(relative(model, node, state)[1:]):
         low, high = float(np.min(gap)), float(np.max(gap))
         pad = _WIDER * (high - low) + 1e-6
-        out.append(Slot(low - pad, high + pad, NODES))
+        out.append(Slot(low - pad, high + pad, NODES - 2 * age))
     return tuple(out)
 
 

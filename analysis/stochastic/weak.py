@@ -30,7 +30,7 @@ from .backward import Resolution, Slot, Step, expectations, grids
 from .chains import Raw, asked, box_chain, cut, state_slot
 from .memory import placed
 
-SMALLER = Resolution(state=160, noise=(1, 7, 6, 6, 5))
+SMALLER = Resolution(state=140, noise=(1, 7, 6, 5, 4))
 """Enough for chains with memory, whose tables are large."""
 
 SCOUTS = 4096

@@ -143,7 +143,7 @@ class EmbeddedSolver(ABC):
         batch is one system, as it usually is, and the error norm couples the samples.
         """
         del noise  # deterministic
-        check_start(x)
+        check_state(x, "x")
         tol = self.usual_tol() if tol is None else tol
 
         def alone(x: Tensor) -> BlackBoxRun:
@@ -162,11 +162,6 @@ class EmbeddedSolver(ABC):
     @abstractmethod
     def advance(self, tol: float | None) -> Advance:
         """The solve, adaptive or (None) of one step an interval."""
-
-
-def check_start(x: Tensor) -> None:
-    """Refuse a start that is no batch of finite float32 or float64 states."""
-    check_state(x, "x")
 
 
 def check_tol(tol: float) -> float:

@@ -25,6 +25,7 @@ from typing import Any, Protocol
 import torch
 from torch import Tensor
 
+from ..checks import check_state
 from ..errors import FokkerError, NonFiniteError
 from ..grids import Grid
 from ..model import Model, conversion
@@ -33,7 +34,7 @@ from ..plan import Noise
 from ..process import Node, Process
 from ..registry import Sampler
 from .basis import OtherCourse, increment
-from .blackbox import BlackBoxRun, as_source, check_start
+from .blackbox import BlackBoxRun, as_source
 from .foreign_error import ForeignError
 from .intercept import Intercept
 from .levels import lam_of_rho
@@ -219,7 +220,7 @@ def run_foreign(
     ForeignError, NonFiniteError
         If it raises, or its sample is not finite.
     """
-    check_start(x)
+    check_state(x, "x")
     source = None if noise is None else as_source(noise)
     session = LiveSession(foreign, model, source, given=given, as_labelled=as_labelled)
     end = foreign.run(session, x.clone())

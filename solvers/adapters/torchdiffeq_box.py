@@ -28,6 +28,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from ..checks import check_state
 from ..errors import InvalidPlanError
 from ..grids import Grid
 from ..model import Model
@@ -39,7 +40,6 @@ from .blackbox import (
     BlackBoxRun,
     EmbeddedSolver,
     ForeignSolverError,
-    check_start,
     check_tol,
     register_in_both_clocks,
     solve,
@@ -114,7 +114,7 @@ class TorchdiffeqAdams:
     ) -> BlackBoxRun:
         """One step an interval, of order up to ``max_order`` (4 to 12) if steps were equal."""
         del noise  # deterministic
-        check_start(x)
+        check_state(x, "x")
         if not 4 <= max_order <= 12:
             msg = f"max_order must be in 4 .. 12, got {max_order}"
             raise InvalidPlanError(msg)

@@ -32,12 +32,13 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from ..checks import check_state
 from ..errors import InvalidPlanError
 from ..grids import Grid
 from ..model import Model
 from ..noise import NoiseSource
 from ..process import Process
-from .blackbox import BlackBoxRun, as_source, check_start, register_in_both_clocks, solve
+from .blackbox import BlackBoxRun, as_source, register_in_both_clocks, solve
 from .field import Clock, ReverseField
 
 STRATONOVICH = ("heun", "midpoint")
@@ -124,7 +125,7 @@ class TorchsdeSolver:
         eta: float = 1.0,
     ) -> BlackBoxRun:
         """One step an interval of the SDE with this eta (1: the reverse SDE)."""
-        check_start(x)
+        check_state(x, "x")
         source = as_source(noise)
         field = ReverseField(model, process, grid, self.clock, x, eta)
 

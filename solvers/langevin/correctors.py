@@ -7,15 +7,17 @@ back. What it keeps:
 * :class:`Mala`: exactly the law of the density that it is given, for any rule whose step is one
   number (Roberts & Tweedie 1996; Metropolis-adjusted Langevin). It needs the density, or its
   logarithm up to a constant: a score alone cannot be adjusted.
-* :class:`DampedLangevin`: steps shortened along one direction e by the Levenberg-Marquardt matrix
-  ``P = (I + e e^T/damping)^{-1}`` of LML (Wang et al. 2025, arXiv:2505.24222), here with the noise
-  that belongs to it: ``x + h P score + sqrt(2 h) P^{1/2} z``. For an e that does not depend on x
-  its small steps keep the law. LML itself (``wrappers/lml.py``) turns the noise prediction of an
-  ODE solver by the same matrix and has no noise.
+* :class:`DampedLangevin`: steps shortened along the score by the Levenberg-Marquardt matrix ``P =
+  (I + e e^T/damping)^{-1}`` of LML (Wang et al. 2025, arXiv:2505.24222), here with the noise that
+  belongs to it: ``x + h P score + sqrt(2 h) P^{1/2} z``. A P that does not depend on x keeps the
+  law; this one does, through e, and keeps another, see :func:`damped_variance`. LML itself
+  (``wrappers/lml.py``) turns the noise prediction of an ODE solver by the same matrix and has no
+  noise.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Protocol
@@ -209,18 +211,48 @@ def damped(v: Tensor, e: Tensor, damping: float, power: float = 1.0) -> Tensor:
     return v - e * (inner(e, v) / safe * less)
 
 
+def damped_variance(dim: int, variance: float, sigma: float, damping: float) -> float:
+    """Variance a coordinate that single steps of :class:`DampedLangevin` keep of N(0, v I).
+
+    In the limit of small steps. The matrix depends on x, and the term ``div P`` that this calls
+    for is left out, so the kept density is ``p (1 + k r^2) exp((d - 1) k r^2/2)``, ``k =
+    sigma^2/(d damping v^2)``. With ``w = v/(1 - (d - 1) k v)`` its variance is ``(w + (d + 2) k
+    w^2)/(1 + d k w)``; for many dimensions ``v/(1 - sigma^2/(damping v))``.
+
+    Raises
+    ------
+    InvalidPlanError
+        If no law is kept, ``(d - 1) k v >= 1``: tangential noise drives the samples outwards.
+
+    Examples
+    --------
+    >>> round(damped_variance(1, 1.0, 1.0, 1.0), 12)  # p (1 + x^2)
+    2.0
+    """
+    for value, name in ((variance, "the variance"), (sigma, "sigma"), (damping, "the damping")):
+        positive(value, name)
+    k = sigma**2 / (dim * damping * variance**2)
+    left = 1.0 - (dim - 1) * k * variance
+    if left <= 0:
+        msg = f"no law is kept at damping {damping}: it must exceed {damping * (1 - left)} here"
+        raise InvalidPlanError(msg)
+    w = variance / left
+    return (w + (dim + 2) * k * w * w) / (1 + dim * k * w)
+
+
 @dataclass(frozen=True)
 class DampedLangevin:
     """Langevin steps shortened along e, the score where the visit begins.
 
-    e is the score scaled by sigma, that is minus the noise prediction, so the damping has no unit;
-    it is frozen during a visit. As it depends on where the visit begins, the law is kept only in
-    the limit of small e or large damping, where it is :class:`Langevin`.
+    ``e = sigma score/sqrt(d)``, minus the noise prediction over its usual length, so the damping
+    has no unit and no dimension; it is frozen during a visit. The law is kept for long visits of
+    small steps, or large damping, where it is :class:`Langevin`; what single steps keep instead is
+    in :func:`damped_variance`.
     """
 
     rule: StepRule = field(default_factory=LevelRule)
     steps: int = 1
-    damping: float = 1.0
+    damping: float = 10.0
 
     def __post_init__(self) -> None:
         check_steps(self.steps)
@@ -241,7 +273,7 @@ class DampedLangevin:
         e: Tensor | None = None
         for j in range(self.steps):
             g, z = score(x), draw(j)
-            e = s.sigma * g if e is None else e
+            e = s.sigma / math.sqrt(x[0].numel()) * g if e is None else e
             step = self.rule(g, z, s, t)
             x = langevin_step(x, damped(g, e, self.damping), step, damped(z, e, self.damping, 0.5))
         return x

@@ -118,7 +118,7 @@ def pc_lml(
     noise: Any = None,
     snr: float = 0.16,
     steps: int = 1,
-    damping: float = 1.0,
+    damping: float = 10.0,
     predictor: str = "reverse_diffusion",
 ) -> StepperRun:
     """Predictor-corrector with steps shortened along the score by a Levenberg-Marquardt matrix."""
@@ -199,7 +199,7 @@ for _build, _evaluations, _source, _note in (
     (
         pc_lml, 2, "Wang et al. 2025, arXiv:2505.24222, with the noise of its matrix",
         "Predictor-corrector with Langevin steps shortened along the score by a "
-        "Levenberg-Marquardt matrix.",
+        "Levenberg-Marquardt matrix; its correctors aim at too large a variance.",
     ),
     (
         annealed_langevin, 10, "Song & Ermon 2019, arXiv:1907.05600, Alg. 1",

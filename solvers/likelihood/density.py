@@ -112,7 +112,8 @@ def log_density(
     -----
     Song et al. 2021, arXiv:2011.13456, eq. 39. The published recipe integrates in time with RK45
     and one probe; here the integrator is a parameter, its order is that of the sampler, and the
-    trivial part of the integral is exact.
+    trivial part of the integral is exact. Samplers that change the model's output by its values
+    (thresholding, shifted times) change the last coordinate too: theirs is no density.
 
     Examples
     --------

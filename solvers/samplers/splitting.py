@@ -16,8 +16,8 @@ H)/sqrt 2`` of its increment and area.  They are independent, as they should be,
 adds in the end is the increment to the order of the method.  S4's kick does not see its first
 half step, so that its two noises are one.
 
-Not to be confused with the predictor-corrector splitting of a sampler into two networks' calls:
-S4 saves one of the two scores of that by using it twice.
+Not to be confused with a predictor-corrector sampler, which asks for a score of its own for each
+Langevin step: S4 takes one score for the Langevin step and for the kick.
 """
 
 from __future__ import annotations

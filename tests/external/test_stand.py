@@ -13,6 +13,7 @@ from fokker.analysis.stand.causes import (
     causes_as_shipped,
     causes_on_exact_levels,
     explained_by,
+    explains,
     measured,
 )
 from fokker.analysis.stand.claims import NOT_ON_THE_STAND, Entry, known
@@ -113,6 +114,21 @@ def test_the_last_step_of_unipc_costs_its_order_and_nothing_else_does():
     assert "last steps" in explained_by(rows)
     assert "lower order at the end" in explained_by(rows)
     assert not {"start", "formula"} & set(explained_by(rows))
+
+
+@pytest.mark.parametrize(
+    ("found", "before", "answer"),
+    [
+        (3.0, 2.0, True),
+        (2.5, 1.0, False),
+        (3.0, 3.0, False),
+        (3.0, None, True),
+        (None, 2.0, False),
+    ],
+    ids=["reaches", "gains too little", "had it before", "only so measured", "not measured"],
+)
+def test_a_cause_explains_a_shortfall_from_3_if_the_change_reaches_3(found, before, answer):
+    assert explains(found, before, 3.0) is answer
 
 
 def test_the_fourth_order_pseudo_method_ends_at_order_2_on_steps_that_wave():

@@ -65,6 +65,10 @@ CORRECTORS = [
         "the matrix for its root", STEPS,
     ),
     Mutant(
+        f"{ROOM}correctors.py", "(w + (dim + 2) * k * w * w)", "(w + dim * k * w * w)",
+        "another fourth moment", STEPS,
+    ),
+    Mutant(
         f"{ROOM}predictor_corrector.py", "return ask(model, y, s, i) / -s.sigma",
         "return ask(model, y, s, i) / s.sigma", "flipped sign of the score", SCORE_SDE,
     ),

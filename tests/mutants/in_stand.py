@@ -10,6 +10,7 @@ STAND = "tests/external/test_stand.py::test_"
 RIGHT = f"{STAND}what_is_right_is_met_on_exact_levels"
 UNIPC = f"{STAND}the_last_step_of_unipc_costs_its_order_and_nothing_else_does"
 START = f"{STAND}the_start_of_the_linear_multistep_method_costs_its_order"
+EXPLAINS = f"{STAND}a_cause_explains_a_shortfall_from_3_if_the_change_reaches_3"
 NAN = f"{STAND}a_sampler_that_gives_nan_at_one_step_is_told_from_one_that_raises"
 SCHEDULER = "tests/external/test_diffusers_scheduler.py"
 
@@ -59,8 +60,12 @@ MUTANTS = [
     ),
     Mutant(
         "analysis/stand/causes.py",
-        "explains = found is not None and found >= claim - SHORT",
-        "explains = found is not None", "a cause that explains nothing", (UNIPC,),
+        "if found is None or found < claim - SHORT:", "if found is None:",
+        "a cause that explains nothing", (EXPLAINS,),
+    ),
+    Mutant(
+        "analysis/stand/causes.py", "or found >= before + GAIN", "or found >= before - GAIN",
+        "a change that gains nothing", (EXPLAINS,),
     ),
     Mutant(
         "analysis/stand/causes.py", "lambda t: replace(t, begin=FLAT),\n)\n_LAST",

@@ -176,6 +176,10 @@ def test_a_graph_does_not_depend_on_the_nodes_that_it_does_not_have():
     model = GraphScore(LAW, VP, EXPLODING, present)
     whole = sample(model, starts(IDS) * mask, IDS, present)
     assert not bool(whole[mask == 0].any())
+    for graph, there in zip(whole, present, strict=True):
+        gone = (~there).nonzero().flatten()
+        assert not bool(graph[gone].any())
+        assert not bool(graph[:, 2 + gone].any())
     kept = [0, 2, 3]
     columns = [0, 1, *(2 + k for k in kept)]
     alone = sample(

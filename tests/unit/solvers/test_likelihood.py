@@ -21,6 +21,7 @@ from fokker.solvers.likelihood.density import log_density, sample_with_density
 from fokker.solvers.likelihood.divergence import ExactDivergence, Hutchinson, probe_variance
 from fokker.solvers.model import Model
 from fokker.solvers.process import Process
+from fokker.solvers.registry import Sampler, samplers
 from fokker.solvers.schedules import EDM, RectifiedFlow, SubVP, VPCosine, VPLinear
 from fokker.toy_models.draws import normals
 from fokker.toy_models.problems import Problem, problem
@@ -170,6 +171,23 @@ def test_a_sample_has_the_same_density_in_any_batch(sampler: str):
             for y, d in ((x, ask), (x[2:], alone))
         )
         torch.testing.assert_close(whole[2:], part, rtol=1e-12, atol=1e-12)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    "entry", [s for s in samplers("plan") if not s.stochastic], ids=lambda s: s.name
+)
+def test_every_deterministic_plan_of_the_registry_integrates_it(entry: Sampler):
+    p = problem("mixture")
+    x = points(p, 2)
+    coarse, fine = (
+        log_density(
+            p.model(), p.process, grid_of(p, n), x, start_density=start(p), sampler=entry
+        ).log_density
+        for n in (48, 192)
+    )
+    assert worst(fine, truth(p, x)) < 0.1
+    assert worst(fine, truth(p, x)) < 0.5 * worst(coarse, truth(p, x))
 
 
 def test_adaptive_adams_follows_its_tolerance():

@@ -16,7 +16,7 @@ from fokker.analysis.paired import paired_error
 from fokker.analysis.path_order import MonteCarloPath
 from fokker.analysis.stochastic import weak
 from fokker.analysis.strong import strong_error
-from fokker.solvers.process import Array
+from fokker.solvers.process import Array, Node
 from fokker.solvers.registry import Sampler, get
 from fokker.solvers.run import run
 from fokker.solvers.samplers.onestep import KUTTA3
@@ -26,6 +26,7 @@ from fokker.solvers.samplers.stochastic_rk import (
     Stages,
     exact_law,
     shark_stages,
+    snr_stages,
     sra1_stages,
     stage_plan,
     weak3_stages,
@@ -34,7 +35,9 @@ from fokker.toy_models.problems import problem
 from laws.measuring import PROCESS, SPAN, flow_problem, line
 from laws.zoo import grid_map, grid_of
 
-SCHEMES: dict[str, Scheme] = {"sra1": sra1_stages, "shark": shark_stages, "weak3": weak3_stages}
+SCHEMES: dict[str, Scheme] = {
+    "sra1": sra1_stages, "snr": snr_stages, "shark": shark_stages, "weak3": weak3_stages,
+}  # fmt: skip
 TINY = 1e-5
 
 
@@ -54,7 +57,7 @@ def _conditions(scheme: Scheme) -> dict[str, float]:
     c, a, b, theta = _limit(scheme)
     cov, beta = theta @ theta.T, theta[:, 0]
     var = np.diag(cov)
-    return {
+    gaps = {
         "order 1": b.sum() - 1,
         "order 2": b @ c - 1 / 2,
         "order 3": b @ c**2 - 1 / 3,
@@ -73,6 +76,7 @@ def _conditions(scheme: Scheme) -> dict[str, float]:
         "weak 3, parent and child": float((b[:, None] * a * cov).sum() - 1 / 6),
         "weak 3, child and W": b @ a @ beta - 1 / 6,
     }
+    return {name: float(gap) for name, gap in gaps.items()}
 
 
 WEAK2 = ("order 1", "order 2", "weak 2, W", "weak 2, curvature", "rows")
@@ -95,6 +99,24 @@ def test_sra1_is_roesslers_table_in_the_limit():
     assert b == pytest.approx([1 / 3, 2 / 3], abs=1e-4)
     # the second stage sees 3/2 of I_10/h = W/2 + zeta/sqrt(12)
     assert theta[1] == pytest.approx([3 / 4, 3 / 2 / math.sqrt(12)], abs=1e-4)
+
+
+def test_sra1_in_the_snr_is_roesslers_table_at_any_step():
+    """``dy = D du + dW_u``, ``u = e^{2 lam}``, ``y = x e^{lam}/sigma``, written out."""
+    s, t = PROCESS.node_at_lam(-0.6), PROCESS.node_at_lam(0.5)
+    c, rows, b, sees = snr_stages(StepKernel(1.0, s, t))
+    u = [math.exp(2 * lam) for lam in (s.lam, t.lam)]
+    du = u[1] - u[0]
+    middle = PROCESS.node_at_lam(s.lam + c[1] * (t.lam - s.lam))
+    assert math.exp(2 * middle.lam) == pytest.approx(u[0] + 0.75 * du, rel=1e-12)
+
+    def back(node: Node) -> float:  # x = y sigma e^{-lam}, over alpha for outputs
+        return node.sigma * math.exp(-node.lam) / node.alpha
+
+    assert rows[1][0] == pytest.approx(0.75 * du * back(middle), rel=1e-12)
+    assert b == pytest.approx([du / 3 * back(t), 2 * du / 3 * back(t)], rel=1e-12)
+    root = math.sqrt(du) * math.exp(-middle.lam)
+    assert sees[1] == pytest.approx([0.75 * root, 1.5 / math.sqrt(12) * root], rel=1e-12)
 
 
 def test_shark_is_the_printed_table_in_the_limit():
