@@ -24,7 +24,7 @@ from .distances import diagonal_w2
 from .gaussian_path import eigenbasis, marginal
 from .law import end_node, output_law
 from .paired import rms, sample
-from .path_order import MonteCarloPath
+from .path_order import MonteCarloPath, with_stages
 
 BATCH = 32
 FINE = {"plan": 4000, "blackbox": 500, "stepper": 500}
@@ -66,14 +66,22 @@ def _paired(sampler: Sampler, p: Problem, grid: Grid, grids: GridMap) -> tuple[f
     return rms(gap), float(gap.square().mean(1).sqrt().median())
 
 
+def _fine_steps(sampler: Sampler) -> int:
+    """Steps of the fine solution: a plan of several stages takes a half or a quarter of them."""
+    stages = sampler.nfe(8) / 8 if sampler.kind == "plan" else 1
+    return FINE[sampler.kind] // (1 if stages <= 1 else 2 if stages <= 2 else 4)
+
+
 class _FinePath:
     """A stochastic sampler's own fine solution, and the path on which it was made."""
 
     def __init__(self, sampler: Sampler, p: Problem, grids: GridMap) -> None:
-        finest = grids.grid(FINE[sampler.kind])
+        finest = grids.grid(_fine_steps(sampler))
         start, _ = _starts(p)
         self.x = start * finest[0].alpha
-        self.path = MonteCarloPath.random(finest, tuple(self.x.shape), seed=11)
+        nested = [grids.grid(n) for n in range(1, len(finest) + 1) if len(finest) % n == 0]
+        places = with_stages(sampler, grids.process, nested)
+        self.path = MonteCarloPath.random(places, tuple(self.x.shape), seed=11)
         self.model = exact_model(p.law, grids.process, sampler.prediction)
         self.sampler, self.grids = sampler, grids
         self.truth = self._run(finest)
@@ -89,7 +97,7 @@ class _FinePath:
 
 def _nested(steps: int, sampler: Sampler) -> int | None:
     """Largest step count up to ``steps`` whose grid is nested in the fine one, and coarser."""
-    fine = FINE[sampler.kind]
+    fine = _fine_steps(sampler)
     fits = (n for n in range(steps, 0, -1) if fine % (2 * n) == 0 and n % sampler.multiple == 0)
     return next(fits, None)
 

@@ -29,6 +29,7 @@ from torch import Tensor
 from ..solvers.errors import AnalysisError
 from ..solvers.grids import Grid, GridMap
 from ..solvers.plan import Noise, clock_measure
+from ..solvers.process import Process
 from ..solvers.registry import Sampler
 from .order import Verdict, tolerance
 from .paired import FlowProblem, rms, sample
@@ -146,15 +147,15 @@ def fit_order(
     return PathObservation(*record, slope, low, high)
 
 
-def _with_stages(sampler: Sampler, problem: FlowProblem, grids: list[Grid]) -> Grid:
+def with_stages(sampler: Sampler, process: Process, grids: list[Grid]) -> Grid:
     """The last grid and all places at which a noise of the sampler ends, on any of the grids."""
     finest = {round(node.lam, _DIGITS): node for node in grids[-1].nodes}
     for grid in grids if sampler.kind == "plan" else ():
-        for op in sampler(problem.process, grid).ops:
+        for op in sampler(process, grid).ops:
             if isinstance(op, Noise) and op.clock != "t":
                 for lam in (op.a, op.b):
                     if round(lam, _DIGITS) not in finest:
-                        finest[round(lam, _DIGITS)] = problem.process.node_at_lam(lam)
+                        finest[round(lam, _DIGITS)] = process.node_at_lam(lam)
     return Grid(tuple(finest[lam] for lam in sorted(finest)))
 
 
@@ -164,7 +165,7 @@ def strong_path_order(
     """Strong order of a stochastic sampler on one pseudo-random path over nested grids."""
     x, counts = problem.starts(), [first * 2**k for k in range(levels)]
     model = problem.model(sampler.prediction)
-    finest = _with_stages(sampler, problem, [grids.grid(n) for n in counts])
+    finest = with_stages(sampler, problem.process, [grids.grid(n) for n in counts])
     path = MonteCarloPath.random(finest, tuple(x.shape), seed=problem.seed + 7)
     runs = [sample(sampler, model, problem.process, grids.grid(n), x, noise=path) for n in counts]
     errors, bars = [], []
@@ -218,7 +219,7 @@ def weak_path_order(
     counts = [first * 2**k for k in range(levels)]
     model = problem.model(sampler.prediction)
     table = np.empty((replicates, levels, 2))
-    finest = _with_stages(sampler, problem, [grids.grid(n) for n in counts])
+    finest = with_stages(sampler, problem.process, [grids.grid(n) for n in counts])
     for r in range(replicates):
         x, path = _quasi_random(problem, finest, log2_size, problem.seed + r)
         for k, n in enumerate(counts):

@@ -1,4 +1,4 @@
-"""Work-precision curves: what an accuracy costs, and how two sides compare at the same accuracy."""
+"""Work-precision curves: what an accuracy costs, and how two sides compare at one."""
 
 from __future__ import annotations
 

@@ -27,7 +27,6 @@ from .errors import InvalidGridError, ShapeError
 from .normals import normal_field, normal_fields
 from .plan import Noise, clock_measure
 
-
 _pack = struct.Struct("<dd").pack
 
 
@@ -188,9 +187,7 @@ class GridPath:
         h = self._field((cell.clock, "H"), i, like, torch.float64).mul_(math.sqrt(measure / 12))
         return w, h, measure
 
-    def _field(
-        self, name: tuple[str, str], i: int, like: Tensor, dtype: torch.dtype
-    ) -> Tensor:
+    def _field(self, name: tuple[str, str], i: int, like: Tensor, dtype: torch.dtype) -> Tensor:
         """Standard normals of one of the finest cells: those of :class:`CellNoise`."""
         host = torch.from_numpy(self._ahead.take(name, i, like))
         if like.is_cpu and dtype is torch.float32:

@@ -49,9 +49,7 @@ def normal_field(key: bytes, ids: Sequence[int], count: int) -> NDArray[np.float
     return normal_fields((key,), ids, count)[0]
 
 
-def normal_fields(
-    keys: Sequence[bytes], ids: Sequence[int], count: int
-) -> NDArray[np.float32]:
+def normal_fields(keys: Sequence[bytes], ids: Sequence[int], count: int) -> NDArray[np.float32]:
     """The fields of many keys, shape ``(len(keys), len(ids), count)``: each its ``normal_field``.
 
     Small fields are cheap only together: one call costs as much as some thousand numbers.

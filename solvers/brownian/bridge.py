@@ -49,9 +49,7 @@ def divided(whole: Values, left: float, right: float, z: Values) -> tuple[Values
     return [*w1, h1], [*w2, h2]
 
 
-def _with_rest(
-    w: NDArray[np.float64], p: float, q: float, kicks: Values
-) -> tuple[Values, Values]:
+def _with_rest(w: NDArray[np.float64], p: float, q: float, kicks: Values) -> tuple[Values, Values]:
     """``p w + kicks`` to the left, ``q w - kicks`` to the right; the kicks are used up."""
     total = kicks[0]
     for kick in kicks[1:]:

@@ -79,13 +79,13 @@ class Descent:
         found: list[Values],
         spent: set[Key],
     ) -> None:
-        """Add the values of what the query takes of a piece; ``at``: its key, how to come by it."""
+        """Add the values of what the query takes of a piece; ``at``: its key, and its value."""
         key, value = at
         spent.add(key)
         if piece.measures is None:
             found.append(value())
             return
-        a, b, middle = piece.a, piece.b, piece.middle
+        a, b, middle, measures = piece.a, piece.b, piece.middle, piece.measures
         keys = [(query.clock, *ends, a, b, block.shape) for ends in ((a, middle), (middle, b))]
 
         def half(side: int) -> Values:
@@ -93,7 +93,7 @@ class Descent:
             if kept is not None:
                 return kept
             z = self._normals(query.cell(piece, "bridge"), block)
-            halves = divided(value(), *(piece.measures or ()), z)
+            halves = divided(value(), *measures, z)
             for name, values in zip(keys, halves, strict=True):
                 self._kept.setdefault(name, {})[block.begin] = values
             return halves[side]

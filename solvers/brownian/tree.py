@@ -171,7 +171,9 @@ class TreePath:
         for i, values in zip(parts, self._descent.values(query, root, blocks), strict=True):
             for out, kind in zip(found[:, i : i + tall], kinds, strict=True):
                 total = summed(root, values, kind)
-                np.multiply(total, 1 / sizes[kind] if normal else 1.0, out=out, casting="same_kind")
+                np.multiply(
+                    total, 1 / sizes[kind] if normal else 1.0, out=out, casting="same_kind"
+                )
         host = torch.from_numpy(found).reshape(-1, *like.shape)
         return upload(host, like.device, like.dtype if normal else torch.float64), root.asked
 

@@ -178,7 +178,7 @@ _SONG = "Song et al. 2021, arXiv:2011.13456, Alg. 1"
 register(
     Sampler(
         name="pc_langevin", build=pc_langevin, kind="stepper", prediction="noise",
-        nfe=lambda n: 2 * n, weak=1, weak_cold=1, sde_eta=2.0, source=_SONG,
+        nfe=lambda n: 2 * n, weak=1, sde_eta=2.0, source=_SONG,
         family="predictor-corrector (Langevin)",
         note="Predictor-corrector with a Langevin step that shrinks with the grid: the reverse "
         "SDE of eta = 2, not a correction of that of eta = 1.",

@@ -152,7 +152,7 @@ def _single(process: Process, grid: Grid, *, published: bool, correction: float 
 @sampler(
     weak=1, weak_cold=1, strong=1, sde_eta=1.0, published_order=2,
     nfe=lambda n: n, prediction="score", semilinear=False, clock="t", family="splitting",
-    source="Jo, Lee & Hwang 2022, arXiv:2202.02514, sec. 3.3 and Alg. 1",
+    source="Jo, Lee & Hwang 2022, arXiv:2202.02514, the S4 solver",
 )  # fmt: skip
 def s4_published(process: Process, grid: Grid, *, correction: float = 0.0) -> Plan:
     """S4 as published: half step, kick with the score from before it, half step; weak order 1.

@@ -238,9 +238,11 @@ def prepared(
             f"got {x.dtype} of shape {tuple(x.shape)}"
         )
         raise ShapeError(msg)
-    source = noise
     if isinstance(noise, (int, Integral)):
-        source = CellNoise(int(noise)) if times is None else GridPath(times, int(noise))
+        seed = int(noise)
+        source: NoiseSource = CellNoise(seed) if times is None else GridPath(times, seed)
+    else:
+        source = noise
     if not finite(x):
         bad = (~torch.isfinite(x)).flatten(1).any(1).nonzero().flatten().tolist()
         named = [ids_of(source, x)[i] for i in bad]

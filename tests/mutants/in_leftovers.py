@@ -86,10 +86,6 @@ REST = [
         RUNS,
     ),
     Mutant(
-        "solvers/engine/tables.py", "skipped = not skipped and row in", "skipped = row in",
-        "all arrivals but the last skipped", RUNS,
-    ),
-    Mutant(
         "solvers/batch.py", ".reshape(-1, *[1] * (like.ndim - 1))",
         ".reshape(*[1] * (like.ndim - 1), -1)", "numbers of samples beside coordinates",
         (f"{UNIT}solvers/test_thresholding.py",),

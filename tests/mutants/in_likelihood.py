@@ -9,6 +9,7 @@ DIVERGENCE = f"{UNIT}solvers/test_divergence.py"
 MIRRORED = f"{UNIT}solvers/test_mirrored.py"
 BITS = f"{UNIT}solvers/test_bits.py"
 ELBO = f"{UNIT}solvers/test_elbo.py"
+FIGURES = f"{UNIT}paper_figs/test_likelihood_data.py"
 ON_ANY = f"{DENSITY}::test_on_any_process_the_density_at_its_own_level_is_found"
 RATES = f"{MIRRORED}::test_rates_are_derivatives_of_the_mirrored_coefficients"
 SAMPLES = f"{DENSITY}::test_the_density_of_samples_is_right_on_processes_of_any_scale"
@@ -110,5 +111,23 @@ MUTANTS = [
         "solvers/likelihood/elbo.py", "(ratio - 1.0 - math.log(ratio))",
         "(ratio - math.log(ratio))", "the prior's divergence not zero at equality",
         (f"{ELBO}::test_each_term_is_what_it_says",),
+    ),
+    Mutant(
+        "paper_figs/likelihood.py", "values = 0.5 * (high - low)", "values = high - low",
+        "a missing factor 1/2 in the matrix of a path",
+        (f"{FIGURES}::test_a_solve_with_a_probe_is_the_quadratic_form_of_the_path",),
+    ),
+    Mutant(
+        "paper_figs/prior_mismatch.py",
+        "eta).law(prior(law, 1.0))\n    return float(diagonal_kl(",
+        "0.0).law(prior(law, 1.0))\n    return float(diagonal_kl(",
+        "the ODE in place of every SDE",
+        (f"{FIGURES}::test_the_data_of_a_wrong_start_fall_with_eta_and_with_the_noise",),
+    ),
+    Mutant(
+        "paper_figs/strong_fan.py", "p.model(sampler.prediction), start, noise=noise).x",
+        "p.model(sampler.prediction), start, noise=n).x",
+        "a path of its own for each grid",
+        (f"{FIGURES}::test_the_fan_closes_on_its_own_path_and_on_no_other",),
     ),
 ]  # fmt: skip

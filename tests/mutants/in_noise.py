@@ -8,24 +8,26 @@ BATCHES = (f"{LAWS}test_batches.py",)
 NOISE = (f"{UNIT}solvers/test_noise.py",)
 PATH = (f"{UNIT}solvers/test_noise_path.py",)
 TREE = (f"{UNIT}solvers/test_brownian_tree.py",)
+AHEAD = (f"{UNIT}solvers/test_noise_ahead.py",)
 
 NUMBERS = [
     Mutant(
-        "solvers/normals.py", "work.draw(begin[r, None], places[c], words)",
-        "work.draw(begin[:1, None].repeat(len(low[r]), 0), places[c], words)",
+        "solvers/normals.py", "work.draw(begin[r, None], places[c], [",
+        "work.draw(begin[:1, None].repeat(len(low[r]), 0), places[c], [",
         "one noise for the whole batch", BATCHES,
     ),
     Mutant(
-        "solvers/normals.py", "words = _words(b\"%d|\" % high + key)", "words = _words(key)",
+        "solvers/normals.py", "_words([b\"%d|\" % high + key for key in keys])", "_words(keys)",
         "ids that agree in 32 bits share their noise", NOISE,
     ),
     Mutant(
-        "solvers/normals.py", "begin = low * (_GOLDEN << np.uint64(32))",
+        "solvers/normals.py", "begin = low * _EACH",
         "begin = low * _GOLDEN", "the places of neighbouring samples overlap", NOISE,
     ),
     Mutant(
-        "solvers/normals.py", "for r in range(0, rows, tall):\n        for c in range(0, columns,",
-        "for r in range(0, rows, tall):\n        for c in range(0, columns - 1,",
+        "solvers/normals.py",
+        "for r in range(0, rows, tall):\n            for c in range(0, columns,",
+        "for r in range(0, rows, tall):\n            for c in range(0, columns - 1,",
         "the last place of a row is left out", NOISE,
     ),
     Mutant(
@@ -41,11 +43,11 @@ NUMBERS = [
         "solvers/normals.py", "if k < len(words):", "if k < 1:", "a key of 64 bits", NOISE,
     ),
     Mutant(
-        "solvers/noise.py", "\"<dd\", cell.a + 0.0, cell.b + 0.0", "\"<dd\", cell.a, cell.b",
+        "solvers/noise.py", "_pack(a + 0.0, b + 0.0)", "_pack(a, b)",
         "two zeros are two levels", NOISE,
     ),
     Mutant(
-        "solvers/noise.py", "return f\"{self.seed}|", "return f\"{self.seed & 0xFFFFFFFF}|",
+        "solvers/noise.py", "head = f\"{self.seed}|", "head = f\"{self.seed & 0xFFFFFFFF}|",
         "seed truncated to 32 bits", BATCHES,
     ),
     Mutant(
@@ -69,28 +71,52 @@ PATHS = [
         "area = h1.mul_(m2 / m).add_(h2.mul_(m1 / m))", "swapped weights of two areas", PATH,
     ),
     Mutant(
-        "solvers/brownian/bridge.py", "return c * u + s * v, s * u - c * v",
-        "return c * u + s * v, s * u + c * v", "flipped sign in a rotation", TREE,
+        "solvers/normals.py", "[word[k] for word in words]", "[word[:1] for word in words]",
+        "fields drawn together all have the first key", PATH,
     ),
     Mutant(
-        "solvers/brownian/bridge.py", "math.sqrt(3.0) * root_p * root_q",
-        "math.sqrt(3.0) * 0.5", "bridge of two halves for cells that are none", TREE,
+        "solvers/ahead.py", "row.last, row.shape = i, like.shape", "row.last, row.shape = i, ()",
+        "nothing that was drawn ahead is used", AHEAD,
     ),
     Mutant(
-        "solvers/brownian/bridge.py", "cube_p, cube_q = root_p**3, root_q**3",
-        "cube_p, cube_q = root_p**2, root_q**2", "wrong power of a part's measure", TREE,
+        "solvers/ahead.py", "found = row.waiting.pop(i, None)", "found = row.waiting.get(i)",
+        "a field is given away twice", AHEAD,
     ),
     Mutant(
-        "solvers/brownian/query.py", "area = (0.5 * root * (after - before),",
-        "area = (0.5 * root * after,", "area under the path for area over its chord", TREE,
+        "solvers/ahead.py", "row.shape == like.shape", "row.shape",
+        "fields drawn ahead for another batch", AHEAD,
     ),
     Mutant(
-        "solvers/brownian/query.py", "root * piece.asked / math.sqrt(12)",
-        "root * piece.asked / 12", "variance for standard deviation of an area", TREE,
+        "solvers/brownian/bridge.py", "np.subtract(share, total, out=total)",
+        "np.add(share, total, out=total)", "both cells kicked to one side", TREE,
     ),
     Mutant(
-        "solvers/brownian/query.py", " + (piece.left.asked if piece.left else 0.0)", "",
-        "the left half forgotten in what comes before the right", TREE,
+        "solvers/brownian/bridge.py", "h * (6 * p * q)", "h * 1.5",
+        "bridge of two halves for cells that are none", TREE,
+    ),
+    Mutant(
+        "solvers/brownian/bridge.py", "h1, h2 = g * p**2, np.multiply(g, q**2, out=g)",
+        "h1, h2 = g * p, np.multiply(g, q, out=g)", "wrong power of a part's measure", TREE,
+    ),
+    Mutant(
+        "solvers/brownian/bridge.py", "g = h - np.multiply(", "g = h + np.multiply(",
+        "the areas lean with the increments, not against them", TREE,
+    ),
+    Mutant(
+        "solvers/brownian/query.py", "lever = 0.5 * (after - before)", "lever = 0.5 * after",
+        "area under the path for area over its chord", TREE,
+    ),
+    Mutant(
+        "solvers/brownian/query.py", "before += piece.asked", "before += 0.0",
+        "the first pieces forgotten in what comes before the others", TREE,
+    ),
+    Mutant(
+        "solvers/brownian/descent.py", "math.sqrt(root.measure / 12)", "root.measure / 12",
+        "variance for standard deviation of an area", TREE,
+    ),
+    Mutant(
+        "solvers/brownian/descent.py", "return halves[side]", "return halves[0]",
+        "the left half for the right one", TREE,
     ),
     Mutant(
         "solvers/brownian/query.py", "if b - a <= self.tolerance:  #",
@@ -101,15 +127,13 @@ PATHS = [
         "(measure * 0.5 for m in ends)", "halves of the coordinate for those of the measure", TREE,
     ),
     Mutant(
-        "solvers/brownian/tree.py", "field *= row[j]", "field *= row[0]",
-        "both normals of a bridge with one weight", TREE,
-    ),
-    Mutant(
-        "solvers/brownian/tree.py", "ids[i : i + tall]\n", "ids[:tall]\n",
+        "solvers/brownian/tree.py", "ids[i : i + tall], (", "ids[:tall], (",
         "the first block of samples again and again", TREE,
     ),
     Mutant(
-        "solvers/brownian/tree.py", "blocks[begin] = field", "blocks[0] = field",
+        "solvers/brownian/descent.py",
+        "self._kept.setdefault(name, {})[block.begin] = values",
+        "self._kept.setdefault(name, {})[0] = values",
         "a kept block of samples given for another", TREE,
     ),
     Mutant(

@@ -119,6 +119,19 @@ def test_samples_have_the_law_that_the_plan_has():
     assert not (np.abs(seen.T @ seen / count - wrong) < bar).all()
 
 
+def test_the_moments_of_the_law_are_those_of_its_sentence():
+    """``a_ij = b + c w.(x_i + x_j) + s e_ij``, entry by entry; pairs are 01, 02, 12."""
+    law = GaussianGraphs((1.0, -0.5), mean=0.3, spread=0.7, base=-0.2, coupling=0.8, noise=0.4)
+    mean, cov = law.moments(3)
+    assert mean.tolist() == pytest.approx([0.3] * 6 + [-0.2 + 0.8 * 0.5 * 0.6] * 3)
+    both = 0.8**2 * 1.25 * 0.49  # what two edges with a node in common share
+    assert cov[6, 6] == pytest.approx(2 * both + 0.16)
+    assert cov[6, 7] == cov[7, 8] == pytest.approx(both)
+    assert cov[6, :6].tolist() == pytest.approx([0.392, -0.196, 0.392, -0.196, 0, 0])
+    assert cov[8, :2].tolist() == [0, 0]
+    np.testing.assert_allclose(cov[:6, :6], 0.49 * np.eye(6), atol=1e-15)
+
+
 # -- symmetry, masks, names -----------------------------------------------------------------------
 
 

@@ -53,7 +53,7 @@ def cell(clock: str, s: float, t: float, kind: str = "W") -> Noise:
 
 
 class Units:
-    """In place of drawn normals: each a unit vector of its own, so that sums show their weights."""
+    """In place of drawn normals: each a unit vector, so that sums show their weights."""
 
     SIZE = 1024
 

@@ -75,7 +75,8 @@ def test_an_exact_classifier_makes_the_exact_conditional_model(t):
     def logits(x: Tensor, time: float) -> Tensor:
         at = p.process.node(float(time))
         classes = p.law.responsibilities(x, at.alpha, at.sigma)
-        return torch.stack([classes[:, :2].sum(1), classes[:, 2:].sum(1)], 1).log()
+        logs = torch.stack([classes[:, :2].sum(1), classes[:, 2:].sum(1)], 1).log()
+        return logs + x.square().sum(1, keepdim=True)  # logits are known up to a function of x
 
     x = p.law.sample(6, seed=1) * node.alpha + 0.3 * node.sigma
     got = classifier_guided(p.model("noise"), p.process, logits, 0)(x, t)
@@ -167,6 +168,13 @@ def test_the_grey_of_an_image_is_a_coordinate_of_its_own(channels):
     image = torch.randn(2, channels, 5, generator=torch.Generator().manual_seed(0)).double()
     first = (image.flatten(1) @ basis).reshape(image.shape)[:, 0]
     torch.testing.assert_close(first, math.sqrt(channels) * image.mean(1))
+
+
+def test_coordinates_in_a_basis_are_its_inner_products_and_give_the_state_back():
+    turn = array([[0.6, -0.8], [0.8, 0.6]])  # not symmetric, unlike a reflection
+    known, x = Known(KNOWN.mask, KNOWN.values, turn), array([[1.0, 2.0], [-0.3, 0.4]])
+    torch.testing.assert_close(known.decoupled(x)[:, 0], x @ turn[:, 0])
+    torch.testing.assert_close(known.coupled(known.decoupled(x)), x)
 
 
 def test_colouring_keeps_the_grey_exactly_and_changes_colours():

@@ -152,7 +152,7 @@ def test_a_batch_of_another_size_than_the_ids_is_refused():
 def flips(change: Callable[[NDArray, tuple], tuple[NDArray, tuple]]) -> float:
     """How far from 1/2 the chance of any bit to change is, in standard deviations."""
     counters = np.arange(1 << 14, dtype=np.uint64) * np.uint64(0x9E3779B97F4A7C15)
-    words = [word[0] for word in normals._words([b"key"])]
+    words = tuple(word[0] for word in normals._words([b"key"]))
     before = counters.copy()
     normals._encrypt(before, words, np.empty_like(before))
     after, words = change(counters, words)
