@@ -27,8 +27,9 @@ from torch import Tensor
 from fokker.solvers.brownian.tree import TreePath
 from fokker.solvers.noise import GridPath, NoiseSource
 from fokker.solvers.ops import Noise
-from fokker.solvers.sde.basic import euler_maruyama, milstein, milstein_free
+from fokker.solvers.sde.basic import euler_maruyama, milstein_free
 from fokker.solvers.sde.method import Method
+from fokker.solvers.sde.order_three import sra3, sriw2
 from fokker.solvers.sde.problem import SDE
 from fokker.solvers.sde.rungekutta import shark, sra1, srk15
 from fokker.solvers.sde.solve import solve
@@ -45,9 +46,9 @@ RACE = (16, 3 * 32 * 32)
 KINDS = ("in order", "tree")
 ROUNDS = 3
 OURS = {
-    "gbm": (milstein, milstein_free, srk15),
-    "ou": (euler_maruyama, sra1, shark),
-    "mixture": (euler_maruyama, sra1, shark),
+    "gbm": (milstein_free, srk15, sriw2),
+    "ou": (sra1, shark, sra3),
+    "mixture": (sra1, shark, sra3),
 }
 THEIRS = {"gbm": ("milstein", "srk"), "ou": ("euler", "srk"), "mixture": ("euler", "srk")}
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from itertools import pairwise
 
 import numpy as np
 import torch
@@ -113,7 +114,7 @@ def generate(net: Potential, eta: float, n: int, steps: int = 200) -> Tensor:
     """Samples from the exact law at t = 1 down to T_MIN: Heun's method, or Euler-Maruyama's."""
     x, generator = noised(n, 4, 1.0), torch.Generator().manual_seed(5)
     times = np.linspace(1.0, math.sqrt(T_MIN), steps + 1) ** 2
-    for s, t in zip(times[:-1], times[1:], strict=True):
+    for s, t in pairwise(times.tolist()):
         h, middle = s - t, 0.5 * (s + t)
         f, g2 = float(PROCESS.f(middle)), float(PROCESS.g2(middle))
         slope = -f * x + 0.5 * (1 + eta) * g2 * _score(net, x, s)
@@ -142,7 +143,7 @@ def distance(a: Tensor, b: Tensor) -> float:
 def draw(data: Data) -> Figure:
     """Distances, and the terms of the loss."""
     figure = Figure(figsize=(10.4, 4.6))
-    sides = {"left": 0.075, "right": 0.97, "top": 0.76, "bottom": 0.13, "wspace": 0.5}
+    sides = {"left": 0.075, "right": 0.86, "top": 0.76, "bottom": 0.13, "wspace": 0.5}
     places = figure.add_gridspec(1, 2, **sides)
     left, right = figure.add_subplot(places[0]), figure.add_subplot(places[1])
     at = list(range(len(data["rows"])))

@@ -120,7 +120,7 @@ def tableau_step(table: Tableau, sde: SDE, cell: Cell, x: Tensor) -> Tensor:
 
 def _tilt(cell: Cell) -> Tensor:
     """``I_10/h = W/2 + H``."""
-    return (cell.xi * (math.sqrt(cell.h) / 2)).add_(_zeta(cell), alpha=math.sqrt(cell.h / 12))
+    return (cell.xi * (math.sqrt(cell.h) / 2)).add_(area_of(cell), alpha=math.sqrt(cell.h / 12))
 
 
 def _add_integrals(
@@ -214,19 +214,32 @@ def _sra1(sde: SDE, cell: Cell, state: State) -> State:
     (x,) = state
     h, root, end = cell.h, math.sqrt(cell.h), cell.t + cell.h
     f, g, after = sde.f(cell.t, x), sde.g(cell.t, x), sde.g(end, x)
-    zeta, spread = _zeta(cell), math.sqrt(h / 12)  # I_10/h = root xi/2 + spread zeta
+    zeta, spread = area_of(cell), math.sqrt(h / 12)  # I_10/h = root xi/2 + spread zeta
     there = add_kick(sde, torch.add(x, f, alpha=0.75 * h), after, cell.xi, 0.75 * root)
     there = add_kick(sde, there, after, zeta, 1.5 * spread)
     out = torch.add(x, f, alpha=h / 3).add_(sde.f(cell.t + 0.75 * h, there), alpha=2 * h / 3)
+    return (add_diffusion(sde, cell, out, g, after),)
+
+
+def add_diffusion(sde: SDE, cell: Cell, out: Tensor, g: Tensor, after: Tensor) -> Tensor:
+    """``int g dW`` of additive noise into out: ``g(t+h) W - (g(t+h) - g(t)) I_10/h``."""
+    root, spread = math.sqrt(cell.h), math.sqrt(cell.h / 12)
     constant = not (g.requires_grad or after.requires_grad) and bool(torch.equal(after, g))
     if constant:  # learned diffusions keep both ends: equal values may differ in their slopes
-        return (add_kick(sde, out, g, cell.xi, root),)
+        return add_kick(sde, out, g, cell.xi, root)
     out = add_kick(sde, out, after, cell.xi, root)
     out = add_kick(sde, out, g - after, cell.xi, 0.5 * root)
-    return (add_kick(sde, out, g - after, zeta, spread),)
+    return add_kick(sde, out, g - after, area_of(cell), spread)
 
 
-def _zeta(cell: Cell) -> Tensor:
+def area_of(cell: Cell) -> Tensor:
+    """The area of the cell, as standard normals.
+
+    Raises
+    ------
+    InvalidEquationError
+        If the cell was made without it.
+    """
     if cell.zeta is None:
         msg = "this method needs the space-time area of the step; make the cell with zeta"
         raise InvalidEquationError(msg)
@@ -252,7 +265,7 @@ def _shark(sde: SDE, cell: Cell, state: State) -> State:
     (x,) = state
     h, root = cell.h, math.sqrt(cell.h)
     g, after = sde.g(cell.t, x), sde.g(cell.t + h, x)
-    zeta, spread = _zeta(cell), math.sqrt(h / 12)
+    zeta, spread = area_of(cell), math.sqrt(h / 12)
     first = add_kick(sde, x.clone(), g, zeta, spread)
     f = sde.f(cell.t, first)
     second = add_kick(sde, torch.add(first, f, alpha=5 / 6 * h), g, cell.xi, 5 / 6 * root)

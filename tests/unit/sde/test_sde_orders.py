@@ -18,6 +18,7 @@ from fokker.solvers.sde.basic import euler_heun, euler_maruyama, heun, milstein,
 from fokker.solvers.sde.errors import InvalidEquationError
 from fokker.solvers.sde.log_ode import log_ode
 from fokker.solvers.sde.method import Cell, Method
+from fokker.solvers.sde.order_three import SRIW2, sra3, sriw2
 from fokker.solvers.sde.problem import SDE
 from fokker.solvers.sde.reversible_heun import reversible_heun
 from fokker.solvers.sde.rungekutta import SRI2, SRIW1, shark, sra1, srk1, srk15
@@ -45,6 +46,8 @@ FAST = (
     srk15,
     sra1,
     shark,
+    sriw2,
+    sra3,
     reversible_heun,
 )
 METHODS = (*FAST, log_ode)
@@ -119,7 +122,7 @@ def test_the_area_enters_with_the_right_sign_and_size():
     sde = SDE(lambda _, x: 3 * x, lambda *_: 2.0, noise="additive")
     zero, one = torch.zeros(1, 1, dtype=torch.float64), torch.ones(1, 1, dtype=torch.float64)
     h = 1e-4
-    for method in (sra1, shark, log_ode):
+    for method in (sra1, sra3, shark, log_ode):
         out = float(method.step(sde, Cell(0.0, h, zero, one), (zero,))[0])
         expected = 3 * 2.0 * h * math.sqrt(h / 12)
         assert out == pytest.approx(expected, rel=1e-3), method.name
@@ -130,7 +133,7 @@ def test_a_diffusion_that_varies_is_integrated_over_the_step():
     sde = SDE(lambda _, x: 0 * x, lambda t, _: t, noise="additive")
     zero = torch.zeros(1, 1, dtype=torch.float64)
     cell = Cell(1.0, 0.5, zero + 0.3, zero - 0.8)
-    for method in (heun, euler_heun, reversible_heun, sra1, shark, log_ode):
+    for method in (heun, euler_heun, reversible_heun, sra1, sra3, shark, log_ode):
         out = method.step(sde, cell, method.start(sde, 1.0, zero))[0]
         expected = 1.25 * cell.w - (0.5 * cell.area if method.needs_area else 0.0)
         torch.testing.assert_close(out, expected, rtol=1e-13, atol=1e-13)
@@ -148,7 +151,7 @@ def test_milstein_is_the_same_with_and_without_derivatives_where_g_is_linear():
 def test_without_noise_each_method_is_its_ordinary_scheme():
     orders = {m.name: 2.0 for m in METHODS}
     orders |= {m.name: 1.0 for m in (euler_maruyama, euler_heun, milstein, milstein_free, srk1)}
-    orders |= {log_ode.name: 4.0}
+    orders |= {log_ode.name: 4.0, sriw2.name: 3.0, sra3.name: 3.0}
     for m in METHODS:
         kind = "additive" if "additive" in m.strong else "diagonal"
         calculus = "stratonovich" if m.calculus == "stratonovich" else "ito"
@@ -162,7 +165,7 @@ def test_without_noise_each_method_is_its_ordinary_scheme():
 
 
 def test_srk_tableaus_are_consistent():
-    for table, order in ((SRI2, 1), (SRIW1, 2)):
+    for table, order in ((SRI2, 1), (SRIW1, 2), (SRIW2, 3)):
         assert sum(table.drift) == pytest.approx(1)
         assert sum(table.i1) == pytest.approx(1)
         for row in (table.i11, table.i10, table.i111):
@@ -170,7 +173,7 @@ def test_srk_tableaus_are_consistent():
         rows = [sum(r) for r in table.a0] or [0.0] * len(table.c0)
         assert rows == pytest.approx(table.c0)
         assert [sum(r) for r in table.a1] == pytest.approx(table.c1) or table is SRI2
-        if order == 2:
+        if order >= 2:
             assert sum(a * c for a, c in zip(table.drift, table.c0, strict=True)) == 0.5
 
 
@@ -188,9 +191,9 @@ def test_a_method_refuses_what_it_has_no_claim_for():
 
 def test_a_method_says_that_it_needs_the_area():
     x = start(400)
-    for method in (sra1, shark, srk15, log_ode):
+    for method in (sra1, sra3, shark, srk15, sriw2, log_ode):
         assert method.needs_area
-        kind = "additive" if method in (sra1, shark) else "scalar"
+        kind = "additive" if method in (sra1, sra3, shark) else "scalar"
         with pytest.raises(InvalidEquationError, match="space-time area"):
             method.step(equation(kind, method), Cell(0.0, 0.1, x[:, :1]), (x,))
 

@@ -91,12 +91,12 @@ def test_levels_are_drawn_with_the_probabilities_of_their_logits():
 
 
 def test_from_one_mode_the_adjusted_chain_finds_the_masses_and_uniform_levels():
-    state = last(kernel(adjusted=True), in_left(COUNT), 110)
+    state = last(kernel(adjusted=True), in_left(400), 100)
     found, error = mass(state)
-    assert abs(found - 0.3) < 5 * error < 0.1
-    shares = torch.bincount(state.level, minlength=len(RHOS)) / COUNT
+    assert abs(found - 0.3) < 5 * error < 0.15
+    shares = torch.bincount(state.level, minlength=len(RHOS)) / 400
     wanted = 1 / len(RHOS)
-    assert float((shares - wanted).abs().max()) < 5 * math.sqrt(wanted * (1 - wanted) / COUNT)
+    assert float((shares - wanted).abs().max()) < 5 * math.sqrt(wanted * (1 - wanted) / 400)
 
 
 def test_langevin_dynamics_at_one_level_never_leaves_its_mode():
