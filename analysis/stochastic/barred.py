@@ -28,6 +28,14 @@ class Barred(Observation):
 
     bars: tuple[float, ...] = ()
 
+    @property
+    def exact(self) -> bool:
+        """Whether every error is rounding: no bar, however wide, makes a method exact."""
+        return bool(self.errors) and max(self.errors) < _ROUNDING
+
+
+_ROUNDING = 1e-12
+
 
 def _used(errors: Sequence[float], bars: Sequence[float]) -> int:
     for i, (e, b) in enumerate(zip(errors, bars, strict=True)):
@@ -46,7 +54,7 @@ def _barred(
     low, high = found.low, found.high
     record = tuple(steps), tuple(errors), found.used, found.slopes, 0.0, found.order
     if low is None or high is None or found.order is None:
-        return Barred(*record, None, None, tuple(bars))
+        return Barred(*record[:-1], None, None, None, tuple(bars))
     last = found.slopes[-1]
     low = min(last - widths[0], found.order - widths[1], low)
     high = max(last + widths[0], found.order + widths[1], high)
@@ -73,8 +81,8 @@ def from_squares(steps: Sequence[int], squares: Array, groups: int = 20) -> Barr
     errors = np.sqrt(total)
     left = np.sqrt((groups * total[:, None] - parts) / (groups - 1))  # each group left out once
     spread = math.sqrt(groups - 1)
-    bars = WIDTH * spread * left.std(axis=1)
-    n = _used(errors.tolist(), bars.tolist())
+    bars = spread * left.std(axis=1)
+    n = len(errors) if errors.min() > _ROUNDING else 0
     slopes = tuple((-np.diff(np.log2(errors[:n]))).tolist())
     record = tuple(steps), tuple(errors.tolist()), tuple(range(n)), slopes, 0.0
     if n < 3:
