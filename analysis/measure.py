@@ -19,6 +19,7 @@ from ..solvers.adapters.tolerance import tolerance_sweep
 from ..solvers.errors import AnalysisError, FokkerError
 from ..solvers.grids import GridMap, karras, power_t, uniform_lam
 from ..solvers.registry import Sampler
+from ..solvers.sde.method import Method
 from ..toy_models.gaussian import Gaussian
 from ..toy_models.problems import Problem, problem
 from .budget import budget_errors
@@ -28,6 +29,7 @@ from .law import error_split
 from .order_rows import order_problem, orders, verdicts
 from .record import CLAIMS
 from .stability import STEP, real_interval
+from .stochastic.rows import method_rows
 
 PROBLEMS = ("gaussian", "product", "mixture", "digits-gaussian", "digits-mixture")
 BUDGETS = (5, 10, 20, 50, 100, 1000)
@@ -153,6 +155,26 @@ def measure(sampler: Sampler, settings: Settings) -> dict[str, Any]:
         record["split"], record["to_zero"] = splits(sampler, settings)
         record["floors"] = rounding_floors(sampler, order_problem("gaussian"))
         record["stability"] = stability(sampler)
+    except FokkerError as error:
+        record["failure"] = f"{type(error).__name__}: {error}"
+    record["seconds"] = round(time.perf_counter() - begin, 2)
+    return record
+
+
+def measure_method(method: Method, kind: str, settings: Settings) -> dict[str, Any]:
+    """The record of a method for general equations with one kind of noise."""
+    torch.set_num_threads(1)
+    begin = time.perf_counter()
+    record: dict[str, Any] = {
+        "name": f"{method.name} ({kind})", "kind": "sde", "family": f"SDE, {kind} noise",
+        "source": method.source, "note": f"{method.calculus} calculus",
+        "prediction": "", "nfe_per_step": None,
+        "claims": {"strong": method.strong[kind], "weak": method.weak[kind]},
+        "orders": [], "verdicts": {}, "failure": None,
+    }  # fmt: skip
+    try:
+        record["orders"] = method_rows(method, quick=settings.quick, kinds=(kind,))
+        record["verdicts"] = verdicts(record["orders"])
     except FokkerError as error:
         record["failure"] = f"{type(error).__name__}: {error}"
     record["seconds"] = round(time.perf_counter() - begin, 2)

@@ -56,6 +56,12 @@ def order_problem(name: str, batch: int = 32) -> FlowProblem:
     return FlowProblem(name, problem(name).law, schedules.VPLinear(), *ORDER_LAM, batch=batch)
 
 
+@cache
+def path_problem(batch: int = 20_000) -> FlowProblem:
+    """One coordinate of a mildly nonlinear law, many paths: for stochastic samplers."""
+    return FlowProblem("line", problem("line").law, schedules.VPLinear(), *ORDER_LAM, batch=batch)
+
+
 def _row(
     claim: str,
     declared: float,

@@ -97,18 +97,23 @@ def check(data: Any, name: str = "the certificate") -> dict[str, Any]:
         msg = f"{name} has the schema {schema!r}; accepted: {SCHEMA}"
         raise AnalysisError(msg)
     _require_keys(data, _TOP, name)
-    for i, entry in enumerate(data["samplers"]):
-        place = f"samplers[{i}] of {name}"
-        _require(entry, dict, place)
-        _require_keys(entry, {"name": str, "claims": dict, "verdicts": dict}, place)
-        for table, keys in _TABLES.items():
-            rows = entry.get(table, [])
-            _require(rows, list, f"{table} of {place}")
-            for j, row in enumerate(rows):
-                _require(row, dict, f"{table}[{j}] of {place}")
-                _require_keys(row, keys, f"{table}[{j}] of {place}")
-        _check_verdicts(entry, place)
+    _require(data.get("methods", []), list, f"methods of {name}")
+    for group in ("samplers", "methods"):
+        for i, entry in enumerate(data.get(group, ())):
+            _check_entry(entry, f"{group}[{i}] of {name}")
     return data
+
+
+def _check_entry(entry: Any, place: str) -> None:
+    _require(entry, dict, place)
+    _require_keys(entry, {"name": str, "claims": dict, "verdicts": dict}, place)
+    for table, keys in _TABLES.items():
+        rows = entry.get(table, [])
+        _require(rows, list, f"{table} of {place}")
+        for j, row in enumerate(rows):
+            _require(row, dict, f"{table}[{j}] of {place}")
+            _require_keys(row, keys, f"{table}[{j}] of {place}")
+    _check_verdicts(entry, place)
 
 
 def _check_verdicts(entry: Mapping[str, Any], place: str) -> None:
@@ -164,9 +169,14 @@ def decisive(entry: Mapping[str, Any], claim: str) -> Mapping[str, Any] | None:
     return min(seen, key=rank) if seen else None
 
 
+def entries(certificate: Mapping[str, Any]) -> list[Mapping[str, Any]]:
+    """The samplers, then the methods for general equations, which a certificate may lack."""
+    return [*certificate["samplers"], *certificate.get("methods", ())]
+
+
 def all_claims(certificate: Mapping[str, Any]) -> Iterator[tuple[Mapping[str, Any], str, str]]:
-    """Every (sampler, claim, verdict) of a certificate."""
-    for entry in certificate["samplers"]:
+    """Every (sampler or method, claim, verdict) of a certificate."""
+    for entry in entries(certificate):
         for claim in declared(entry):
             yield entry, claim, verdict(entry, claim)
 
@@ -198,5 +208,5 @@ def tally(certificate: Mapping[str, Any]) -> dict[str, int]:
     counts = {word: 0 for word in VERDICTS}
     for _, _, found in all_claims(certificate):
         counts[found] += 1
-    counts["failed"] = sum(bool(entry.get("failure")) for entry in certificate["samplers"])
+    counts["failed"] = sum(bool(entry.get("failure")) for entry in entries(certificate))
     return counts

@@ -22,13 +22,11 @@ from fokker.solvers.plan import Noise
 CELL = Noise("lam", -1.0, 0.0)
 SHAPES = (
     (64, 3, 32, 32),
-    (256, 3, 32, 32),
     (8, 3, 32, 32),
     (1, 3, 32, 32),
-    (8, 3, 256, 256),
-    (65536, 2),
     (4096, 2),
     (16, 1, 8, 8),
+    (64, 2),
 )
 SHAPE = (64, 3, 32, 32)
 DEPTH = 10
@@ -63,6 +61,10 @@ def fields() -> list[dict[str, Any]]:
     for shape in SHAPES:
         like, source = torch.empty(shape), CellNoise(0)
         rows.append(row("cell", shape, lambda n=source, x=like: n.draw(CELL, x), 1, rounds=40))
+        cells = list(pairwise(map(float, DYADIC)))
+        target = sweep(lambda: GridPath(DYADIC.tolist(), 0), cells, "W", shape)
+        rounds = 10 if np.prod(shape) < 1e5 else 2
+        rows.append(row("grid path of 64", shape, target, len(cells), rounds=rounds))
     return rows
 
 
@@ -82,14 +84,6 @@ def paths() -> list[dict[str, Any]]:
                 lambda: TreePath([low, high], 0, tolerance=tolerance, areas=False),
                 "W",
             ),
-            "tree without areas that keeps, W": (
-                lambda: TreePath([low, high], 0, tolerance=tolerance, areas=False, keep=2 * DEPTH),
-                "W",
-            ),
-            "tree that keeps, H": (
-                lambda: TreePath([low, high], 0, tolerance=tolerance, keep=2 * DEPTH),
-                "H",
-            ),
             "tree, W": (lambda: TreePath([low, high], 0, tolerance=tolerance), "W"),
             "tree, H": (lambda: TreePath([low, high], 0, tolerance=tolerance), "H"),
         }
@@ -105,10 +99,13 @@ def paths() -> list[dict[str, Any]]:
 
 
 def sweep(
-    make: Callable[[], NoiseSource], cells: Sequence[tuple[float, float]], kind: str
+    make: Callable[[], NoiseSource],
+    cells: Sequence[tuple[float, float]],
+    kind: str,
+    shape: tuple[int, ...] = SHAPE,
 ) -> Callable[[], object]:
     """All cells of a new path, in order."""
-    like = torch.empty(SHAPE)
+    like = torch.empty(shape)
 
     def target() -> None:
         source = make()
@@ -148,7 +145,7 @@ def row(
     what: str, shape: tuple[int, ...], target: Callable[[], object], count: int, *, rounds: int
 ) -> dict[str, Any]:
     """Cost of one of the ``count`` fields that the target draws."""
-    pair = in_turns(lambda: torch.randn(shape), target, base_count=2, rounds=rounds)
+    pair = in_turns(lambda: torch.randn(shape), target, base_count=8, rounds=rounds)
     numbers = count * int(np.prod(shape))
     return {
         "what": what,

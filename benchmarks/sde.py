@@ -95,11 +95,11 @@ class _Foreign(torch.nn.Module):
         super().__init__()
         self.sde = sde
 
-    def f(self, t: Tensor, y: Tensor) -> Tensor:  # noqa: ARG002
-        return self.sde.drift(0.0, y)
+    def f(self, t: Tensor, y: Tensor) -> Tensor:
+        return self.sde.drift(float(t), y)
 
-    def g(self, t: Tensor, y: Tensor) -> Tensor:  # noqa: ARG002
-        return self.sde.raw_g(0.0, y).expand(y.shape)
+    def g(self, t: Tensor, y: Tensor) -> Tensor:
+        return self.sde.raw_g(float(t), y).expand(y.shape)
 
 
 def problems() -> dict[str, SDE]:

@@ -213,14 +213,15 @@ def _divergences(dynamics: Dynamics, x: Tensor, t: Tensor) -> tuple[Tensor, Tens
 def curl(score: Field, x: Tensor, t: float | Tensor) -> Residual:
     """``J - J^T`` of a score, (B, d, d): zero where the score is a gradient.
 
-    Scale: ``|J| + |J^T|``. Weight it by the density: a curl where no mass is does nothing, and
-    one with ``div(p r) = 0`` leaves every marginal as it is (Horvat & Pfister 2024,
-    arXiv:2402.03845).
+    Scale: the Frobenius norm of J at the point. Weight it by the density: a curl where no mass is
+    does nothing, and one with ``div(p r) = 0`` leaves every marginal as it is (Horvat & Pfister
+    2024, arXiv:2402.03845).
     """
     times = _times(x, t)
     check_derivative(score, x, times, "the score")
     j = jacobian(score, x, times).detach()
-    return Residual(j - j.mT, j.abs() + j.mT.abs())
+    size = torch.linalg.matrix_norm(j)[:, None, None]
+    return Residual(j - j.mT, size.expand_as(j))
 
 
 def _column(potential: Field) -> Field:

@@ -1,4 +1,4 @@
-"""The order seen in errors that have bars of their own: quadrature's, or those of finitely many paths.
+"""The order seen in errors that have bars of their own: of quadrature or of finitely many paths.
 
 The limit of the slopes and its hull are those of :mod:`..order`; here a point counts only if its
 error is well above its bar, and the interval grows by what the bars leave open.
@@ -65,7 +65,8 @@ def from_bars(steps: Sequence[int], errors: Sequence[float], bars: Sequence[floa
     """The order from errors that are known to within their bars, which are no statistics."""
     n = _used(errors, bars)
     found = observe(steps[:n], errors[:n], floor=0.0)
-    part = sum(b / e for e, b in zip(errors[max(0, n - 2) : n], bars[max(0, n - 2) : n], strict=True))
+    last = slice(max(0, n - 2), n)
+    part = sum(b / e for e, b in zip(errors[last], bars[last], strict=True))
     width = part / math.log(2)
     return _barred(found, steps, errors, bars, (width, 3 * width))
 

@@ -43,7 +43,7 @@ class Raw:
 
 
 def state_slot(law: Any, node: Node, reach: float = REACH) -> Slot:
-    """The interval of the state at a level, around the exact marginal of a law in one dimension."""
+    """The interval of the state at a level, around the exact marginal of a law of one."""
     mean, var = float(law.mean[0]), float(law.cov.reshape(-1)[0])
     half = reach * (node.alpha**2 * var + node.sigma**2) ** 0.5
     return Slot(node.alpha * mean - half, node.alpha * mean + half)

@@ -18,6 +18,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, replace
+from itertools import pairwise
 
 import torch
 from torch import Tensor
@@ -125,7 +126,7 @@ def on_path(kind: str, path: NoiseSource, times: list[float], rows: int) -> list
 def _integrated(path: NoiseSource, sde: SDE, times: list[float], x: Tensor) -> Tensor:
     """``e^{b W_2} (x + b int e^{-b W_2} dW_1)``, the integral by fine sums with the areas."""
     like, w2, total = sde.noise_like(x), torch.zeros_like(x), x.clone()
-    for a, b in zip(times, times[1:], strict=False):
+    for a, b in pairwise(times):
         h = b - a
         dw = path.draw(Noise("t", a, b), like) * math.sqrt(h)
         step = dw[:, 1:]

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from itertools import pairwise
 
 import numpy as np
 import torch
@@ -54,7 +55,8 @@ def linear(kind: str) -> SDE:
     if kind == "general":
         return SDE(f, lambda _, x: torch.stack([x @ b for b in fields], -1), "general", noises=2)
     total = sum(fields)
-    return SDE(f, lambda _, x: x @ total, "scalar" if kind == "scalar" else "diagonal", signed=True)
+    one = "scalar" if kind == "scalar" else "diagonal"
+    return SDE(f, lambda _, x: x @ total, one, signed=True)
 
 
 def second_moments(kind: str) -> Array:
@@ -117,7 +119,7 @@ def weak_linear_error(method: Method, kind: str, steps: int) -> float:
     pairs = np.einsum("q,qij,qkl->ikjl", weights, table, table).reshape(size**2, size**2)
     found = np.linalg.matrix_power(pairs, steps) @ np.kron(start, start)
     moments = found.reshape(size, size)[:3, :3]
-    return float(np.linalg.norm((moments - second_moments(kind))[:, :]))
+    return float(np.linalg.norm(moments - second_moments(kind)))
 
 
 def ou_strong_error(method: Method, grid: Sequence[float]) -> float:
@@ -129,7 +131,7 @@ def ou_strong_error(method: Method, grid: Sequence[float]) -> float:
     back = (torch.cat(_carried(method, sde, x + 1), 1) - now).numpy()[0]
     size = len(back)
     kernels, maps, end = [], [], grid[-1]
-    for a, b in zip(grid, grid[1:], strict=False):
+    for a, b in pairwise(grid):
         units = torch.cat([torch.zeros(1, size), torch.eye(size), torch.zeros(2, size)]).double()
         noise = torch.zeros(size + 3, 2, dtype=torch.float64)
         noise[size + 1, 0] = noise[size + 2, 1] = 1.0

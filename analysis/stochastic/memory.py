@@ -24,9 +24,7 @@ NODES = 6
 _WIDER = 0.25
 
 
-def placed(
-    raws: Sequence[Raw], law: Any, model: Model, starts: Sequence[Array]
-) -> list[Step]:
+def placed(raws: Sequence[Raw], law: Any, model: Model, starts: Sequence[Array]) -> list[Step]:
     """Steps in coordinates and with intervals, from ``starts``: samples of the live vectors."""
     rng = np.random.default_rng(17)
     state = list(starts)

@@ -1,6 +1,6 @@
 """Strong and weak orders of the methods for general equations, for each kind of noise declared.
 
-* strong, nonlinear: one path, exact or finely solved ends (:mod:`.equations`), jackknife intervals;
+* strong, nonlinear: one path, ends exact or finely solved (:mod:`.equations`), jackknife;
 * strong and weak on linear equations: exact (:mod:`.linear_equations`);
 * weak, nonlinear: quadrature backwards in one coordinate (:mod:`.backward`).
 """
@@ -12,6 +12,7 @@ import math
 import pkgutil
 from collections.abc import Sequence
 from functools import cache, partial
+from itertools import pairwise
 
 import numpy as np
 import torch
@@ -23,7 +24,17 @@ from ...solvers.sde.problem import SDE
 from ...solvers.sde.solve import solve
 from .backward import Resolution, Slot, Step, expectations, grids
 from .barred import Barred, from_squares
-from .equations import A, B, WELL_NOISE, OnPath, double_well, for_method, noise_shape, on_path, same_law
+from .equations import (
+    WELL_NOISE,
+    A,
+    B,
+    OnPath,
+    double_well,
+    for_method,
+    noise_shape,
+    on_path,
+    same_law,
+)
 from .path import OnePath
 
 FINEST = 1024
@@ -119,10 +130,10 @@ def weak_nonlinear(method: Method, kind: str, steps: int) -> tuple[float, float]
     sde, grid = for_method(same_law(kind), method), times(steps)
     count = (sde.noises or 1) * (2 if method.needs_area else 1)
     chain = []
-    for a, b in zip(grid, grid[1:], strict=False):
+    for a, b in pairwise(grid):
         ends = (_law_slots(kind, a)[0],), (_law_slots(kind, b)[0],)
         chain.append(Step(*ends, count, partial(_chain_step, method, sde, a, b - a, kind)))
-    slot, x, weights = _law_slots(kind, 1.0)
+    _, x, weights = _law_slots(kind, 1.0)
     truth = weights @ np.stack(_functions(x), 1)
 
     def seen(size: Resolution) -> Array:

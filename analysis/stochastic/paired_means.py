@@ -4,7 +4,7 @@
 
 Y being SDE-DPM-Solver++(2M) on the same grid, start and path: its own weak error, the second term,
 is quadrature (see :mod:`.weak`), and only the difference of two samplers that are close path by
-path is left to chance: to paths and their mirror images, from starts at equal steps of probability.
+path is left to chance: to paths and their mirror images, from starts of equal weight.
 """
 
 from __future__ import annotations

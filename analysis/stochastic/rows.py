@@ -1,4 +1,4 @@
-"""Rows of the certificate: orders of stochastic samplers on a nonlinear law, and of SDE methods."""
+"""Rows of the certificate: orders of samplers on a nonlinear law, of methods for SDEs."""
 
 from __future__ import annotations
 

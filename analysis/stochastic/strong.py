@@ -1,6 +1,6 @@
 """The strong order on a nonlinear law: one path, one reference solution for all samplers.
 
-In ``y = x e^{eta lam}/sigma`` the eta-SDE is ``dy = m(x, lam) du + dW_v``, ``u = e^{(1+eta) lam}``,
+In ``y = x e^{eta lam}/sigma`` the eta-SDE is ``dy = m du + dW_v``, ``u = e^{(1+eta) lam}``,
 ``v = e^{2 eta lam}``: noise that is additive and constant. The reference takes one step of SRA1
 (Roessler 2010, strong order 1.5) on each finest cell, with the increment and the area of the path;
 samplers take 8 to 128 steps on the same path. The mean of the squared difference over samples is
@@ -11,10 +11,8 @@ from __future__ import annotations
 
 import math
 from functools import cache
-from itertools import pairwise
 
 import numpy as np
-import torch
 from torch import Tensor
 
 from ...solvers.errors import AnalysisError
@@ -104,8 +102,3 @@ def strong_order(
     """Observed strong order of a stochastic sampler on a nonlinear law."""
     counts = [8 * sampler.multiple * 2**k for k in range(levels)]
     return from_squares(counts, strong_squares(sampler, problem, counts, finest))
-
-
-def nested(counts: list[int]) -> bool:
-    """Whether each count is twice the one before."""
-    return all(b == 2 * a for a, b in pairwise(counts))

@@ -20,7 +20,7 @@ SRIW2 = Tableau(
     c1=(0.0, 1 / 4, 1.0, 1 / 4),
     a0=((), (1.0,), (1 / 4, 1 / 4), ()),
     b0=((), (), (1.0, 1 / 2), ()),
-    a1=((), (1 / 4,), (1.0,), (1 / 4,)),
+    a1=((), (1 / 4,), (1.0,), (0.0, 0.0, 1 / 4)),
     b1=((), (-1 / 2,), (1.0,), (2.0, -1.0, 1 / 2)),
     drift=(1 / 6, 1 / 6, 2 / 3, 0.0),
     i1=(-1.0, 4 / 3, 2 / 3, 0.0),
@@ -28,10 +28,7 @@ SRIW2 = Tableau(
     i10=(2.0, -4 / 3, -2 / 3, 0.0),
     i111=(-2.0, 5 / 3, -2 / 3, 1.0),
 )
-"""Strong order 1.5; order 3 without noise.
-
-The paper's table has the last 1/4 of A1 at X_3; read from X_1 it is of the same order.
-"""
+"""Strong order 1.5; order 3 without noise."""
 
 
 def _sriw2(sde: SDE, cell: Cell, state: State) -> State:

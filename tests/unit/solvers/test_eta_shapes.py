@@ -162,6 +162,15 @@ def test_a_window_is_noise_inside_and_the_ode_outside():
     ]  # fmt: skip
 
 
+def test_the_noise_of_a_smooth_shape_belongs_to_the_clock_of_its_mean():
+    grid = grid_of(PROCESS, 4)
+    plan = get("sde_dpmpp_1")(PROCESS, grid, eta=lambda lam: 2.0 + lam)
+    for op, (s, t) in zip(
+        [op for op in plan.ops if isinstance(op, Noise)], grid.steps(), strict=True
+    ):
+        assert float(op.clock.removeprefix("snr^")) == pytest.approx(2.0 + (s.lam + t.lam) / 2)
+
+
 def test_noise_from_pure_noise_is_followed_through_a_window_at_the_clean_end():
     flow = RectifiedFlow()
     grid = Grid((flow.node(1.0), *(flow.node_at_lam(v) for v in (-1.0, 0.5, 1.5))))

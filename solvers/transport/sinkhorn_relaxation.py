@@ -1,0 +1,111 @@
+r"""How far to overshoot in Sinkhorn's iteration, from the rate at which its error falls.
+
+Near the solution a plain iteration shrinks the error by a factor eta (rho^2 for the means of
+Gaussians). Overshooting by ``omega`` in both half steps shrinks it by lambda, where (Young 1971)::
+
+    (lambda + omega - 1)^2 = omega^2 eta lambda,       best: omega = 2/(1 + sqrt(1 - eta))
+
+at which lambda = omega - 1. So a rate measured at any omega below the best one gives eta, and the
+best omega. Thibault, Chizat, Dossal & Papadakis 2017, arXiv:1711.01851; Lehmann et al. 2021,
+arXiv:2012.12562. Not to be confused with a mere scaling of the potentials' step after both updates.
+"""
+
+from __future__ import annotations
+
+import math
+
+WINDOW = 5  # sweeps between two looks at a plain iteration
+STEADY = 0.1  # agreement of successive plain rates, in units of the distance to 1
+LARGEST = 1.995
+
+
+def best_omega(eta: float) -> float:
+    """``2/(1 + sqrt(1 - eta))`` for a plain rate eta in [0, 1)."""
+    return min(2.0 / (1.0 + math.sqrt(1.0 - eta)), LARGEST)
+
+
+def relaxed_rate(omega: float, eta: float) -> float:
+    """Rate lambda of the iteration with ``omega`` where the plain one has the rate eta."""
+    if omega >= 2.0 / (1.0 + math.sqrt(1.0 - eta)):
+        return omega - 1.0
+    root = omega * math.sqrt(eta)
+    return ((root + math.sqrt(root * root - 4.0 * (omega - 1.0))) / 2.0) ** 2
+
+
+def plain_rate(omega: float, rate: float) -> float:
+    """The plain rate eta that explains a rate seen with ``omega``; at least 1 where none does."""
+    return (rate + omega - 1.0) ** 2 / (omega * omega * rate)
+
+
+class Relaxation:
+    """Chooses omega while errors come in; falls back to smaller ones where errors grow.
+
+    Parameters
+    ----------
+    fixed : float or None
+        An omega in (0, 2) to be kept; None to choose.
+    """
+
+    def __init__(self, fixed: float | None = None) -> None:
+        self.fixed = fixed
+        self.omega = 1.0 if fixed is None else fixed
+        self.cap = LARGEST
+        self.restart()
+
+    def restart(self) -> None:
+        """Forget the errors seen, after a change of problem or of omega."""
+        self.sweeps, self.errors, self.last = 0, [], math.nan
+
+    def plain(self) -> None:
+        """Start again from the plain iteration, and never overshoot as far as now."""
+        self.cap = 1.0 + 0.5 * (self.omega - 1.0)
+        if self.fixed is None:
+            self.omega = 1.0
+        self.restart()
+
+    def see(self, error: float, sweeps: int = 1) -> None:
+        """Take the error after so many more sweeps; may change ``omega``."""
+        if self.fixed is not None:
+            return
+        self.sweeps += sweeps
+        self.errors.append((self.sweeps, error))
+        if self.omega == 1.0:
+            self._look_plain()
+        else:
+            self._look_relaxed()
+
+    def _rate(self, window: int) -> float:
+        """Geometric mean of the rate over the last ``window`` sweeps or some more."""
+        end, error = self.errors[-1]
+        for begin, before in reversed(self.errors[:-1]):
+            if end - begin >= window:
+                return (error / before) ** (1.0 / (end - begin)) if before > 0.0 else math.nan
+        return math.nan
+
+    def _look_plain(self) -> None:
+        if self.sweeps < 2 * WINDOW or self.sweeps % WINDOW:
+            return
+        rate, before = self._rate(WINDOW), self.last
+        self.last = rate
+        if rate < 1.0 and abs(rate - before) < STEADY * (1.0 - rate):
+            self._take(rate)
+
+    def _look_relaxed(self) -> None:
+        window = math.ceil(max(2 * WINDOW, 4.0 / -math.log(self.omega - 1.0)))
+        if self.sweeps < window:
+            return
+        rate = self._rate(window)
+        if not rate < 1.0:
+            self.plain()
+            return
+        eta = plain_rate(self.omega, rate)
+        if rate > self.omega - 1.0 and eta < 1.0:
+            self._take(eta)
+        self.sweeps, self.errors = 0, self.errors[-1:]
+        self.errors[0] = (0, self.errors[0][1])
+
+    def _take(self, eta: float) -> None:
+        omega = min(best_omega(eta), self.cap)
+        if omega > self.omega + 0.02 * (2.0 - self.omega):
+            self.omega = omega
+            self.restart()
