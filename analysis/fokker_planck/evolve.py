@@ -21,6 +21,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from scipy import sparse
@@ -138,7 +139,8 @@ def _solver(generator: Generator, c: float) -> Callable[[Array], Array]:
     """``m -> (1 - c A)^{-1} m``, factored once; a positive matrix, so no pivoting is needed."""
     if generator.box.dim == 1:
         below, on, above = generator.bands
-        factor, solve = get_lapack_funcs(("gttrf", "gttrs"), dtype=np.float64)
+        found: Any = get_lapack_funcs(("gttrf", "gttrs"), dtype=np.float64)
+        factor, solve = found
         *factors, info = factor(-c * below, 1 - c * on, -c * above)
         if info:
             msg = f"the implicit step cannot be solved (pivot {info} is zero); use more steps"

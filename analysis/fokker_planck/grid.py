@@ -89,7 +89,8 @@ class Box:
 
     def axis(self, k: int) -> Array:
         """Centres along axis k."""
-        return np.asarray(self.low[k] + self.widths[k] * (np.arange(self.cells[k]) + 0.5))
+        steps = np.arange(self.cells[k], dtype=np.float64) + 0.5
+        return np.asarray(self.low[k] + self.widths[k] * steps, dtype=np.float64)
 
     @cached_property
     def centres(self) -> Array:

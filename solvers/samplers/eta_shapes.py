@@ -90,7 +90,7 @@ class EtaShape:
 
     def at(self, lam: float) -> float:
         """Eta at one lam; at a jump its value above."""
-        level = next(v for low, high, v in self._pieces if low <= lam < high)
+        level = next(v for low, high, v in self._pieces if low <= lam < high or high == math.inf)
         return float(values(level, np.array([lam]))[0])
 
     def total(self, a: float, b: float) -> float:

@@ -131,7 +131,7 @@ def time_travel(
         again = rounds if t.sigma > 0.0 < s.alpha and window[0] <= s.lam <= window[1] else 0
         for turn in range(again + 1):
             if turn:
-                x = _renoised(tape, s, t, x, (turn - 1) / again, turn / again)
+                x = renoised(tape, s, t, x, (turn - 1) / again, turn / again)
             for begin, end in part.steps():
                 x = euler_row(tape, begin, end, x, "nu")
                 if turn == again:
@@ -139,7 +139,7 @@ def time_travel(
     return tape.plan(x=x)
 
 
-def _renoised(tape: Tape, s: Node, t: Node, x: int, low: float, high: float) -> int:
+def renoised(tape: Tape, s: Node, t: Node, x: int, low: float, high: float) -> int:
     """The forward process from t back to s; each turn has its share of [s, t] as a cell."""
     a, b = ((1 - u) * s.lam + u * t.lam for u in (low, high))
     std = s.sigma * math.sqrt(-math.expm1(2 * (s.lam - t.lam)))

@@ -21,7 +21,7 @@ from ..plan import Plan, Tape
 from ..process import Node, Process
 from ..registry import sampler
 from ..rows import data_row, published_3m_weights
-from .eta_shapes import Eta, check_eta
+from .eta_shapes import Eta, as_shape, check_eta
 from .multistep import multistep
 from .onestep import HEUN, euler_row, one_step, rk_row
 from .step_kernel import eta_row
@@ -84,18 +84,20 @@ def sde_dpmpp_3m_published(
     nfe=lambda n: n, prediction="score", semilinear=False, clock="t", family="Score-SDE",
     source="Song et al. 2021, arXiv:2011.13456, sec. 4.1",
 )  # fmt: skip
-def euler_maruyama(process: Process, grid: Grid, *, eta: float = 1.0) -> Plan:
+def euler_maruyama(process: Process, grid: Grid, *, eta: Eta = 1.0) -> Plan:
     """Euler-Maruyama in the time t: ``x - [f x - (1+eta)/2 g^2 score] dt + g sqrt(eta dt) xi``.
 
-    Not exact for the linear part; the drift at the clean end may be stiff.
+    Not exact for the linear part; the drift at the clean end may be stiff. A shape of eta is
+    taken at the start of each step, as f and g are.
     """
-    check_eta(eta)
+    shape = as_shape(eta)
 
     def step(tape: Tape, s: Node, t: Node, x: int) -> int:
         dt, f, g2 = s.t - t.t, float(process.f(s.t)), float(process.g2(s.t))
-        terms = [(x, 1.0 - f * dt), (tape.eval(x, s, "score"), 0.5 * (1 + eta) * g2 * dt)]
-        if eta > 0:
-            terms.append((tape.noise("t", s.t, t.t), math.sqrt(eta * g2 * dt)))
+        now = shape.at(s.lam)
+        terms = [(x, 1.0 - f * dt), (tape.eval(x, s, "score"), 0.5 * (1 + now) * g2 * dt)]
+        if now > 0:
+            terms.append((tape.noise("t", s.t, t.t), math.sqrt(now * g2 * dt)))
         return tape.lin(*terms)
 
     return one_step(grid, step)

@@ -91,18 +91,20 @@ class Relaxation:
             self._take(rate)
 
     def _look_relaxed(self) -> None:
-        window = math.ceil(max(2 * WINDOW, 4.0 / -math.log(self.omega - 1.0)))
-        if self.sweeps < window:
+        window = math.ceil(max(2 * WINDOW, 3.0 / -math.log(self.omega - 1.0)))
+        if self.sweeps < 2 * window:  # the first is the change's own
             return
         rate = self._rate(window)
         if not rate < 1.0:
-            self.plain()
+            self.omega = self.cap = 1.0 + 0.5 * (self.omega - 1.0)
+            self.restart()
             return
         eta = plain_rate(self.omega, rate)
         if rate > self.omega - 1.0 and eta < 1.0:
             self._take(eta)
-        self.sweeps, self.errors = 0, self.errors[-1:]
-        self.errors[0] = (0, self.errors[0][1])
+        if self.sweeps:
+            self.errors = [(n - window, e) for n, e in self.errors if n >= window]
+            self.sweeps -= window
 
     def _take(self, eta: float) -> None:
         omega = min(best_omega(eta), self.cap)

@@ -171,6 +171,24 @@ def test_the_noise_of_a_smooth_shape_belongs_to_the_clock_of_its_mean():
         assert float(op.clock.removeprefix("snr^")) == pytest.approx(2.0 + (s.lam + t.lam) / 2)
 
 
+def test_euler_maruyama_takes_eta_at_the_start_of_each_step():
+    grid, data = grid_of(PROCESS, 4), eigenbasis(problem("gaussian").law)
+    parts = [
+        get("euler_maruyama")(PROCESS, grid.part(i, i + 1), eta=SMOOTH.at(grid[i].lam))
+        for i in range(4)
+    ]
+    plan = get("euler_maruyama")(PROCESS, grid, eta=SMOOTH)
+    start = np.prod([response(part, data).start for part in parts], axis=0)
+    assert response(plan, data).start == pytest.approx(start, rel=1e-13)
+    errors = [
+        math.hypot(
+            *weak_error(get("euler_maruyama")(PROCESS, grid_of(PROCESS, n), eta=SMOOTH), data)
+        )
+        for n in (100, 200)
+    ]
+    assert math.log2(errors[0] / errors[1]) == pytest.approx(1.0, abs=0.1)
+
+
 def test_noise_from_pure_noise_is_followed_through_a_window_at_the_clean_end():
     flow = RectifiedFlow()
     grid = Grid((flow.node(1.0), *(flow.node_at_lam(v) for v in (-1.0, 0.5, 1.5))))
