@@ -25,10 +25,14 @@ from ..solvers.errors import AnalysisError
 from ..solvers.files import write_text_atomic
 from ..solvers.registry import Sampler, get, is_registered
 from ..toy_models.problems import problem
-from .measure import PROBLEMS, Settings, measure
+from .measure import PROBLEMS, Settings, measure, measure_method
 from .record import SCHEMA, with_verdict
+from .stochastic.rows import named_methods
 
 Progress = Callable[[int, int, str], None]
+
+Claim = tuple[str, str]
+"""A method for general equations by name, and the kind of noise."""
 
 
 def source_hash() -> str:
@@ -72,20 +76,32 @@ def _measure_named(name: str, settings: Settings) -> dict[str, Any]:
     return measure(get(name), settings)
 
 
+def _measure_claim(claim: Claim, settings: Settings) -> dict[str, Any]:
+    return measure_method(named_methods()[claim[0]], claim[1], settings)
+
+
 def _records(
-    samplers: Sequence[Sampler], settings: Settings, jobs: int
+    samplers: Sequence[Sampler], methods: Sequence[Claim], settings: Settings, jobs: int
 ) -> Iterator[dict[str, Any]]:
     """Records in the order in which they are finished; a user's own samplers run here."""
     shared = [s for s in samplers if is_registered(s)]
     own = [s for s in samplers if not is_registered(s)]
-    if jobs > 1 and len(shared) > 1:
+    if jobs > 1 and len(shared) + len(methods) > 1:
         pool = joblib.Parallel(n_jobs=jobs, return_as="generator_unordered")
-        tasks = (joblib.delayed(_measure_named)(s.name, settings) for s in shared)
+        tasks = [joblib.delayed(_measure_named)(s.name, settings) for s in shared]
+        tasks += [joblib.delayed(_measure_claim)(m, settings) for m in methods]
         yield from cast(Iterator[dict[str, Any]], pool(tasks))
     else:
         own = [*shared, *own]
+        for m in methods:
+            yield _measure_claim(m, settings)
     for s in own:
         yield measure(s, settings)
+
+
+def _slug(name: str) -> str:
+    """A file name for a part."""
+    return "".join(c if c.isalnum() or c in "-_" else "-" for c in name)
 
 
 def hardware() -> dict[str, Any]:
@@ -109,6 +125,7 @@ def versions() -> dict[str, str]:
 def certify(
     samplers: Sequence[Sampler],
     *,
+    methods: Sequence[Claim] = (),
     problems: Sequence[str] | None = None,
     quick: bool = False,
     jobs: int = 2,
@@ -121,6 +138,8 @@ def certify(
     ----------
     samplers : sequence of Sampler
         Registered ones are shared among ``jobs`` processes; others are measured in this one.
+    methods : sequence of (str, str)
+        Methods for general equations, by name, each with a kind of noise.
     problems : sequence of str, optional
         Reference problems of the error tables; all by default. Orders are always measured on their
         own laws.
@@ -129,7 +148,7 @@ def certify(
     out : Path, optional
         Folder in which finished parts are kept, so that an interrupted run goes on.
     progress : callable, optional
-        Called as ``progress(done, total, sampler_name)``.
+        Called as ``progress(done, total, name)``.
 
     Returns
     -------
@@ -141,7 +160,7 @@ def certify(
     AnalysisError
         For no samplers, an unknown problem, or ``jobs < 1``.
     """
-    if not samplers or jobs < 1:
+    if not (samplers or methods) or jobs < 1:
         msg = f"need at least one sampler and one job, got {len(samplers)} and {jobs}"
         raise AnalysisError(msg)
     names = tuple(problems) if problems else PROBLEMS
@@ -150,27 +169,33 @@ def certify(
     parts = None if out is None else out / "parts"
     records: dict[str, dict[str, Any]] = {}
     keys = {s.name: _key(s, settings, sources) for s in samplers}
+    keys |= {f"{m} ({kind})": f"{sources}{settings!r}" for m, kind in methods}
     if parts is not None:
         parts.mkdir(parents=True, exist_ok=True)
-        found = {s.name: _read_part(parts / f"{s.name}.json", keys[s.name]) for s in samplers}
+        found = {name: _read_part(parts / f"{_slug(name)}.json", keys[name]) for name in keys}
         records = {name: record for name, record in found.items() if record is not None}
     todo = [s for s in samplers if s.name not in records]
-    for record in _records(todo, settings, jobs):
+    rest = [m for m in methods if f"{m[0]} ({m[1]})" not in records]
+    for record in _records(todo, rest, settings, jobs):
         name = record["name"]
         records[name] = record
         if parts is not None:
             text = json.dumps({"key": keys[name], "record": record})
-            write_text_atomic(parts / f"{name}.json", text)
+            write_text_atomic(parts / f"{_slug(name)}.json", text)
         if progress is not None:
-            progress(len(records), len(samplers), name)
+            progress(len(records), len(keys), name)
     ordered = [records[s.name] for s in samplers]
+    solvers = [records[f"{m} ({kind})"] for m, kind in methods]
+    both = {"samplers": ordered, "methods": solvers}
     return {
         "schema": SCHEMA, "created": datetime.now(UTC).isoformat(timespec="seconds"),
         "quick": quick, "seed": 0, "versions": versions(), "hardware": hardware(),
-        "problems": described, "samplers": ordered,
-        "unmet": with_verdict({"samplers": ordered}, "not met"),
-        "not_resolved": with_verdict({"samplers": ordered}, "not resolved"),
+        "problems": described, **both,
+        "unmet": with_verdict(both, "not met"),
+        "not_resolved": with_verdict(both, "not resolved"),
         "failures": [
-            {"sampler": r["name"], "failure": r["failure"]} for r in ordered if r["failure"]
+            {"sampler": r["name"], "failure": r["failure"]}
+            for r in (*ordered, *solvers)
+            if r["failure"]
         ],
     }  # fmt: skip

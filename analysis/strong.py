@@ -139,6 +139,7 @@ def _cells(found: Response, process: Process | None) -> list[_Cell]:
 
 
 def noise_span(noise: Noise, process: Process | None) -> tuple[float, float]:
+    """The ends of a noise cell in lam."""
     if noise.clock != "t":
         if noise.clock not in ("lam", "rho2") and not noise.clock.startswith("snr^"):
             msg = f"noise of clock {noise.clock!r} belongs to no Brownian path in lam"

@@ -59,6 +59,23 @@ def summary_html(entries: Sequence[Entry]) -> str:
     )
 
 
+def methods_html(methods: Sequence[Entry]) -> str:
+    """One row a measured order of the methods for general equations; empty without any."""
+    rows = []
+    for entry in methods:
+        for o in entry.get("orders") or ():
+            chip = chip_html(o["verdict"], f"{o['claim']} {claimed(o['declared'])}")
+            rows.append([
+                Cell(name_html(entry["name"]), entry["name"]),
+                Cell(f"{chip}", f"{o['declared']:g}"),
+                Cell(observed_html(o), f"{o.get('order') or 0:g}"),
+                text_cell(o["problem"]),
+                text_cell(o["process"]),
+            ])  # fmt: skip
+    head = ("Method (noise)", "Declared", "Observed", "Equation", "Noise and calculus")
+    return table_html(head, rows, caption="Methods for stochastic equations") if rows else ""
+
+
 def _summary_row(entry: Entry) -> list[Cell]:
     claims = declared(entry)
     first = next((c for c in ("weak", "order", "tolerance") if c in claims), "order")

@@ -7,11 +7,11 @@ import io
 from collections.abc import Mapping
 from typing import Any
 
-from ..record import check, declared, plain, tally, verdict
+from ..record import check, declared, entries, plain, tally, verdict
 from .errors import accuracy_html, split_html, to_zero_html
 from .sheets import sheets_html
 from .style import SCRIPT, STYLE
-from .tables import name_html, summary_html, verdict_table
+from .tables import methods_html, name_html, summary_html, verdict_table
 from .text import SYMBOL, Cell, esc, slug, table_html, text_cell
 
 # The page may load nothing from anywhere: the browser enforces what we promise.
@@ -64,15 +64,21 @@ def render(certificate: Mapping[str, Any]) -> str:
         If the record is not of schema 1.
     """
     data = check(plain(certificate))
-    entries = sorted(data["samplers"], key=lambda e: e["name"])
+    samplers = sorted(data["samplers"], key=lambda e: e["name"])
+    methods = data.get("methods") or []
     sections = [
         ("answers", "Claims not met, or not resolved", _answers_html(data)),
-        ("zoo", "All samplers", _filters_html(entries) + summary_html(entries)),
+        (
+            "zoo",
+            "All samplers",
+            _filters_html(samplers) + summary_html(samplers) if samplers else "",
+        ),
+        ("methods", "Methods for stochastic equations", methods_html(methods)),
         ("reading", "How to read it", _READING + _problems_html(data)),
-        ("accuracy", "Error against work", accuracy_html(entries)),
-        ("split", "Where the error comes from", split_html(entries)),
-        ("to-zero", "The step to sigma = 0", to_zero_html(entries)),
-        ("sheets", "Sampler by sampler", _FOLDING + sheets_html(entries)),
+        ("accuracy", "Error against work", accuracy_html(samplers)),
+        ("split", "Where the error comes from", split_html(samplers)),
+        ("to-zero", "The step to sigma = 0", to_zero_html(samplers)),
+        ("sheets", "Sampler by sampler", _FOLDING + sheets_html([*samplers, *methods])),
     ]
     present = [(i, f"<h2>{t}</h2>{b}") for i, t, b in sections if b]
     nav = "".join(f'<a href="#{i}">{t}</a>' for i, t, b in sections if b)
@@ -168,7 +174,7 @@ def _answers_html(data: Mapping[str, Any]) -> str:
     """What stands against the samplers: claims not met, not resolved, samplers that failed."""
     failed = [
         [Cell(name_html(e["name"]), e["name"]), text_cell(e["failure"])]
-        for e in data["samplers"]
+        for e in entries(data)
         if e.get("failure")
     ]
     head = ("Sampler", "What happened")
@@ -185,8 +191,8 @@ def _problems_html(data: Mapping[str, Any]) -> str:
     return table_html(head, rows, caption="The problems") if rows else ""
 
 
-def _filters_html(entries: list[Mapping[str, Any]]) -> str:
-    families = sorted({e.get("family") or "" for e in entries} - {""})
+def _filters_html(samplers: list[Mapping[str, Any]]) -> str:
+    families = sorted({e.get("family") or "" for e in samplers} - {""})
     every = '<option value="">all</option>'
     family = every + "".join(f"<option>{esc(f)}</option>" for f in families)
     verdicts = every + "".join(f"<option>{v}</option>" for v in SYMBOL)
@@ -220,7 +226,7 @@ def to_csv(certificate: Mapping[str, Any]) -> str:
     out = io.StringIO()
     writer: csv.DictWriter[str] = csv.DictWriter(out, CSV_HEAD, lineterminator="\n")
     writer.writeheader()
-    for entry in check(plain(certificate))["samplers"]:
+    for entry in entries(check(plain(certificate))):
         writer.writerows(_csv_rows(entry))
     return out.getvalue()
 

@@ -93,6 +93,17 @@ def cut(plan: Plan, model: Model) -> list[Raw]:
     return out
 
 
+def most_live(plan: Plan) -> int:
+    """Largest number of vectors that live between two steps.
+
+    Raises
+    ------
+    AnalysisError
+        As for :func:`cut`.
+    """
+    return max(len(ids) for ids in _live(plan, _needed(plan), [m.vector for m in plan.marks]))
+
+
 def _live(plan: Plan, needed: set[int], cuts: Sequence[int]) -> list[tuple[int, ...]]:
     """The vectors that a later row reads, at each cut: the state, then outputs, newest first."""
     last = {i: i for i in needed}

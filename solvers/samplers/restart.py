@@ -1,4 +1,4 @@
-"""Restart sampling: ODE steps, and in one interval of levels the noise put back and taken off again.
+"""Restart sampling: ODE steps, and in one interval the noise is put back and taken off again.
 
 Stochastic samplers add noise in small amounts all along, which costs them order; the ODE adds none
 and so keeps every error it makes. Restart adds a lot at once, from the end of an interval back to
@@ -16,7 +16,7 @@ from ..registry import sampler
 from .local_sde import renoised
 from .onestep import HEUN, rk_row
 
-ROUNDS = 2
+ROUNDS = 1
 
 
 def _interval(steps: int) -> tuple[int, int]:

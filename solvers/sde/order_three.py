@@ -41,7 +41,7 @@ sriw2 = Method(
     calculus="ito",
     strong={"diagonal": 1.5, "scalar": 1.5},
     weak={"diagonal": 1.5, "scalar": 1.5},
-    source="Roessler 2010, Table 5.2",
+    source="Roessler 2010, SRIW2",
     needs_area=True,
 )
 
@@ -65,7 +65,7 @@ sra3 = Method(
     calculus="both",
     strong={"additive": 1.5},
     weak={"additive": 1.5},
-    source="Roessler 2010, Table 6.2",
+    source="Roessler 2010, after SRA3",
     needs_area=True,
 )
 """``x + h (f_1 + f_2 + 4 f_3)/6 + int g dW``, f_2 at ``x + h f_1``, f_3 at

@@ -118,6 +118,18 @@ class CloudCost:
         """``p_i + q_j - scale c_ij``."""
         return self.rows(rows).mul_(-scale).add_(p[rows, None]).add_(q)
 
+    def pull(self, rows: slice, plan: Tensor) -> tuple[Tensor, Tensor]:
+        """Gradients of ``sum plan_ij c_ij`` over some rows in x (k, d) and in y (m, d)."""
+        with torch.enable_grad():
+            x, y = self.x[rows].detach().requires_grad_(), self.y.detach().requires_grad_()
+            total = (self.function(x, y) * plan.to(x.dtype)).sum()
+            forth, back = torch.autograd.grad(total, (x, y))
+        return forth, back
+
+    def moved(self, x: Tensor) -> CloudCost:
+        """The same cost from other points x."""
+        return CloudCost(x, self.y, self.function)
+
 
 class SquaredDistance(CloudCost):
     """``|x - y|^2``; exponents are one product of matrices with d + 2 columns."""
@@ -139,6 +151,16 @@ class SquaredDistance(CloudCost):
         left = torch.cat([2 * scale * x, p[:, None], torch.ones_like(p)[:, None]], 1)
         right = torch.cat([y, torch.ones_like(q)[:, None], q[:, None]], 1)
         return left @ right.mT
+
+    def pull(self, rows: slice, plan: Tensor) -> tuple[Tensor, Tensor]:
+        """``2 (P1 x - P y)`` and ``2 (P'1 y - P' x)``."""
+        x = self.x[rows]
+        forth = 2 * (plan.sum(1)[:, None] * x - plan @ self.y)
+        return forth, 2 * (plan.sum(0)[:, None] * self.y - plan.mT @ x)
+
+    def moved(self, x: Tensor) -> SquaredDistance:
+        """The same cost from other points x."""
+        return SquaredDistance(x, self.y)
 
 
 def squared_distance(x: Tensor, y: Tensor) -> Tensor:

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from scipy.special import ndtr, ndtri
 from scipy.stats import qmc
 
-from .semi_discrete_sources import Box, Normals
+from .semi_discrete_sources import Box, Line, Normals
 
 Array = NDArray[np.float64]
 _ENDS = 8.5  # standard deviations of the trapezoidal rule across parallel lines
@@ -99,7 +99,7 @@ class LineCells:
     method = "exact intervals"
     tolerance = 1e-11
 
-    def __init__(self, source: Box | Normals, atoms: Array) -> None:
+    def __init__(self, source: Box | Line | Normals, atoms: Array) -> None:
         self.source, self.atoms = source, atoms[:, 0]
 
     def optimal(self, weights: Array) -> Array:

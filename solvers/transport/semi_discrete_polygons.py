@@ -44,7 +44,7 @@ def neighbours(atoms: Array, psi: Array) -> Index:
         return np.array([[k for k in range(count) if k != j] for j in range(count)]).reshape(
             count, count - 1
         )
-    lower = hull.simplices[(hull.simplices != count).all(1) | (hull.equations[:, 2] < 0)]
+    lower = hull.simplices[hull.equations[:, 2] < 0]
     sides = np.concatenate([lower[:, [0, 1]], lower[:, [1, 2]], lower[:, [2, 0]]])
     sides = sides[(sides != count).all(1)]
     pairs = np.unique(np.concatenate([sides, sides[:, ::-1]]), axis=0)

@@ -17,6 +17,7 @@ import math
 WINDOW = 5  # sweeps between two looks at a plain iteration
 STEADY = 0.1  # agreement of successive plain rates, in units of the distance to 1
 LARGEST = 1.995
+PROBE = 10  # plain sweeps in a row, to see what they leave
 
 
 def best_omega(eta: float) -> float:
@@ -40,39 +41,56 @@ def plain_rate(omega: float, rate: float) -> float:
 class Relaxation:
     """Chooses omega while errors come in; falls back to smaller ones where errors grow.
 
+    A slow mode shows ``omega/(2 - omega)`` times more of itself in the error of an overshooting
+    sweep than in that of a plain one, and may be all that is left to see: so once the error is
+    within that factor of the tolerance, a few plain sweeps are tried.
+
     Parameters
     ----------
     fixed : float or None
         An omega in (0, 2) to be kept; None to choose.
+    tolerance : float
+        Error at which the iteration will stop.
     """
 
-    def __init__(self, fixed: float | None = None) -> None:
-        self.fixed = fixed
-        self.omega = 1.0 if fixed is None else fixed
-        self.cap = LARGEST
-        self.restart()
+    def __init__(self, fixed: float | None = None, tolerance: float = 0.0) -> None:
+        self.fixed, self.tolerance = fixed, tolerance
+        self.chosen, self.cap = 1.0, LARGEST
+        self.probing, self.next_probe = 0, math.inf
+        self._restart()
 
-    def restart(self) -> None:
-        """Forget the errors seen, after a change of problem or of omega."""
-        self.sweeps, self.errors, self.last = 0, [], math.nan
+    @property
+    def omega(self) -> float:
+        """Of the next sweep."""
+        if self.fixed is not None:
+            return self.fixed
+        return 1.0 if self.probing else self.chosen
 
-    def plain(self) -> None:
-        """Start again from the plain iteration, and never overshoot as far as now."""
-        self.cap = 1.0 + 0.5 * (self.omega - 1.0)
-        if self.fixed is None:
-            self.omega = 1.0
-        self.restart()
+    def _restart(self) -> None:
+        self.sweeps, self.errors, self.looks, self.last = 0, [], 0, math.nan
+
+    def lower(self) -> None:
+        """Halve the overshoot, for good."""
+        self.chosen = self.cap = 1.0 + 0.5 * (self.chosen - 1.0)
+        self.probing = 0
+        self._restart()
 
     def see(self, error: float, sweeps: int = 1) -> None:
         """Take the error after so many more sweeps; may change ``omega``."""
         if self.fixed is not None:
             return
+        if self.probing:
+            self.probing = max(0, self.probing - sweeps)
+            return
         self.sweeps += sweeps
         self.errors.append((self.sweeps, error))
-        if self.omega == 1.0:
+        if self.chosen == 1.0:
             self._look_plain()
-        else:
-            self._look_relaxed()
+            return
+        self._look_relaxed()
+        if error < min(self.tolerance * self.chosen / (2.0 - self.chosen), self.next_probe):
+            self.probing, self.next_probe = PROBE, 0.5 * error
+            self._restart()
 
     def _rate(self, window: int) -> float:
         """Geometric mean of the rate over the last ``window`` sweeps or some more."""
@@ -83,24 +101,24 @@ class Relaxation:
         return math.nan
 
     def _look_plain(self) -> None:
-        if self.sweeps < 2 * WINDOW or self.sweeps % WINDOW:
+        if self.errors[-1][0] < WINDOW * (self.looks + 1):
             return
+        self.looks = self.sweeps // WINDOW
         rate, before = self._rate(WINDOW), self.last
         self.last = rate
         if rate < 1.0 and abs(rate - before) < STEADY * (1.0 - rate):
             self._take(rate)
 
     def _look_relaxed(self) -> None:
-        window = math.ceil(max(2 * WINDOW, 3.0 / -math.log(self.omega - 1.0)))
+        window = math.ceil(max(2 * WINDOW, 3.0 / -math.log(self.chosen - 1.0)))
         if self.sweeps < 2 * window:  # the first is the change's own
             return
         rate = self._rate(window)
         if not rate < 1.0:
-            self.omega = self.cap = 1.0 + 0.5 * (self.omega - 1.0)
-            self.restart()
+            self.lower()
             return
-        eta = plain_rate(self.omega, rate)
-        if rate > self.omega - 1.0 and eta < 1.0:
+        eta = plain_rate(self.chosen, rate)
+        if rate > self.chosen - 1.0 and eta < 1.0:
             self._take(eta)
         if self.sweeps:
             self.errors = [(n - window, e) for n, e in self.errors if n >= window]
@@ -108,6 +126,6 @@ class Relaxation:
 
     def _take(self, eta: float) -> None:
         omega = min(best_omega(eta), self.cap)
-        if omega > self.omega + 0.02 * (2.0 - self.omega):
-            self.omega = omega
-            self.restart()
+        if omega > self.chosen + 0.02 * (2.0 - self.chosen):
+            self.chosen = omega
+            self._restart()

@@ -187,7 +187,7 @@ MUTANTS = [
         "best = (16 * second - first) / 15",
         "best = (4 * second - first) / 3",
         "an extrapolation of the wrong order",
-        (f"{GRID}::test_gaps_of_double_wells_two_ways_and_from_the_literature",),
+        (f"{GRID}::test_extrapolated_gaps_are_of_order_six",),
     ),
     Mutant(
         f"{HERE}spectrum.py",

@@ -9,7 +9,6 @@ STAGES = (f"{UNIT}solvers/test_stochastic_rk.py",)
 PATHS = (f"{UNIT}solvers/test_path_stages.py",)
 ADAMS = (f"{UNIT}solvers/test_sa_solver.py",)
 CONSTANT = (f"{LAWS}test_constant_data.py",)
-COUNTING = (f"{LAWS}test_counting.py",)
 
 SHAPE = [
     Mutant(
@@ -132,4 +131,16 @@ SA_SOLVER = [
     ),
 ]  # fmt: skip
 
-MUTANTS = [*SHAPE, *RUNGE_KUTTA, *PATH, *SA_SOLVER]
+RESTART = [
+    Mutant(
+        "solvers/samplers/restart.py", "part = grid.part(first, last)",
+        "part = grid.part(first + 1, last)", "one step of the interval is left out",
+        (f"{UNIT}solvers/test_restart.py",),
+    ),
+    Mutant(
+        "solvers/samplers/restart.py", "again = rounds if", "again = rounds + 1 if",
+        "one round too many", (f"{UNIT}solvers/test_restart.py",),
+    ),
+]  # fmt: skip
+
+MUTANTS = [*SHAPE, *RUNGE_KUTTA, *PATH, *SA_SOLVER, *RESTART]

@@ -36,6 +36,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--order", metavar="N", type=int, help="the order that a bare function of yours claims"
     )
+    parser.add_argument(
+        "--kind",
+        choices=("plan", "stepper", "blackbox", "sde"),
+        help="only samplers of this kind; sde: all stochastic samplers, and the methods for "
+        "general stochastic equations",
+    )
     parser.add_argument("--quick", action="store_true", help="fewer problems and grids")
     parser.add_argument(
         "--jobs", metavar="N", type=int, default=2, help="processes (default: %(default)s)"
@@ -50,10 +56,12 @@ def run(args: argparse.Namespace) -> int:
     folder = out_folder(args)
     from ..analysis.certificate import certify
 
-    with Bar(len(chosen)) as bar:
+    methods = _methods(args)
+    with Bar(len(chosen) + len(methods)) as bar:
         try:
             certificate = certify(
                 chosen,
+                methods=methods,
                 problems=args.problem,
                 quick=args.quick,
                 jobs=args.jobs,
@@ -63,7 +71,7 @@ def run(args: argparse.Namespace) -> int:
         except KeyboardInterrupt:
             done = bar.done
             bar.close()
-            print(_resumable(done, len(chosen), args.out), file=sys.stderr)
+            print(_resumable(done, len(chosen) + len(methods), args.out), file=sys.stderr)
             return INTERRUPTED
     page = write(certificate, folder)
     return report(certificate, page, as_json=args.json)
@@ -79,7 +87,23 @@ def _chosen(args: argparse.Namespace) -> Any:
     if args.order is not None and args.order < 1:
         msg = f"--order must be at least 1, got {args.order}"
         raise AnalysisError(msg)
-    return resolve([*args.target, *args.sampler], args.order)
+    chosen = resolve([*args.target, *args.sampler], args.order)
+    if args.kind is None:
+        return chosen
+    kept = [s for s in chosen if (s.stochastic if args.kind == "sde" else s.kind == args.kind)]
+    if not kept:
+        msg = f"none of {', '.join(s.name for s in chosen)} is of the kind {args.kind!r}"
+        raise AnalysisError(msg)
+    return tuple(kept)
+
+
+def _methods(args: argparse.Namespace) -> tuple[tuple[str, str], ...]:
+    """The methods for general equations: all, unless others are asked for."""
+    if args.target or args.sampler or args.kind not in (None, "sde"):
+        return ()
+    from ..analysis.stochastic.rows import all_methods
+
+    return all_methods()
 
 
 def _resumable(done: int, total: int, folder: str) -> str:
@@ -122,13 +146,13 @@ def report(certificate: Mapping[str, Any], page: Path, *, as_json: bool) -> int:
 def summary(data: Mapping[str, Any]) -> list[str]:
     """Counts, and the lists of what is not met, not resolved or failed."""
     from ..analysis.page.text import claim_text
-    from ..analysis.record import tally, with_verdict
+    from ..analysis.record import entries, tally, with_verdict
 
     counts = tally(data)
     total = sum(counts[v] for v in ("met", "not met", "not resolved"))
     lines = [
-        f"samplers: {len(data['samplers'])}; claims: {total}, of these {counts['met']} met, "
-        f"{counts['not met']} not met, {counts['not resolved']} not resolved"
+        f"samplers: {len(data['samplers'])}{_solvers(data)}; claims: {total}, of these "
+        f"{counts['met']} met, {counts['not met']} not met, {counts['not resolved']} not resolved"
     ]
     for word in ("not met", "not resolved"):
         rows = with_verdict(data, word)
@@ -137,9 +161,14 @@ def summary(data: Mapping[str, Any]) -> list[str]:
             seen = "unsettled" if r["observed"] is None else f"observed {r['observed']:.2f}"
             claim = claim_text(r["claim"], r["declared"])
             lines.append(f"  {r['sampler']}: {claim}: {seen} ({r['where']})")
-    failed = [s for s in data["samplers"] if s.get("failure")]
+    failed = [s for s in entries(data) if s.get("failure")]
     lines += ["failed:"] if failed else []
     return lines + [f"  {s['name']}: {s['failure']}" for s in failed]
+
+
+def _solvers(data: Mapping[str, Any]) -> str:
+    methods = data.get("methods") or ()
+    return f"; methods for equations, by noise: {len(methods)}" if methods else ""
 
 
 class Bar:

@@ -258,6 +258,17 @@ def test_gaps_of_double_wells_two_ways_and_from_the_literature(noise: float, gap
     assert 0.05 < kramers / cells.values[0] - 1 < 0.12
 
 
+def test_extrapolated_gaps_are_of_order_six():
+    """An error of order four would fall by 16 where these fall by about 64."""
+    truth = 1.2 * np.arange(1, 4)
+    errors = [
+        np.abs(grid_gaps(-8, 8, lambda x: x[:, 0] ** 2 / 2, 2.4, count=3, cells=n).values - truth)
+        for n in (48, 96)
+    ]
+    assert (errors[0] / errors[1] > 40).all()
+    assert (errors[0] > 1e-9).all()
+
+
 def test_a_coarse_grid_has_the_gap_to_a_share_of_a_percent():
     """0.04 % at 256 cells, where central differences without balance are 5.6 % off."""
     box = Box((-3.0,), (3.0,), (256,))

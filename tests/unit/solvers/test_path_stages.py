@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 
 from fokker.analysis.gaussian_path import Normal, eigenbasis, marginal
-from fokker.analysis.law import weak_error
-from fokker.analysis.strong import strong_error
+from fokker.analysis.law import Response, response, weak_error
+from fokker.analysis.strong import strong_error, strong_error_of
 from fokker.solvers.errors import InvalidPlanError
 from fokker.solvers.plan import Tape
 from fokker.solvers.plan_algebra import distance
@@ -55,6 +55,29 @@ def test_stages_with_noises_of_their_own_cost_a_weak_order(name):
     assert _slope(shared) > 1.8
     assert 0.85 < _slope(own) < 1.15
     assert own[-1] > 10 * shared[-1]
+
+
+def _strong_own(name: str) -> list[float]:
+    """The path is that of the ends; a noise of a stage's own is independent of it."""
+    errors = []
+    for steps in STEPS:
+        grid = grid_of(PROCESS, steps, "uniform")
+        found = response(get(name)(PROCESS, grid, noise="independent"), DATA)
+        own = np.array([cell.clock == "churn" for cell in found.cells])
+        cells = tuple(c for c, away in zip(found.cells, own, strict=True) if not away)
+        past = np.concatenate([found.past, found.noises[own]])
+        split = Response(found.start, found.constant, found.noises[~own], cells, past)
+        errors.append(strong_error_of(split, DATA, grid[0], grid[-1], eta=1.0).rms)
+    return errors
+
+
+@pytest.mark.parametrize("name", ["sde_dpmpp_2s", "sde_dpmpp_3s"])
+def test_stages_with_noises_of_their_own_keep_strong_order_1_and_cost_a_constant(name):
+    """Exactly, on a Gaussian, against the SDE on the path of the ends of the steps."""
+    shared, own = _strong(name), _strong_own(name)
+    assert _slope(shared) > 0.85
+    assert 0.85 < _slope(own) < 1.1
+    assert 1.5 < own[-1] / shared[-1] < 6
 
 
 def test_two_stages_with_noises_of_their_own_are_no_better_than_one_at_equal_cost():
