@@ -173,15 +173,23 @@ def verdicts(rows: list[dict[str, Any]]) -> dict[str, str]:
     """One verdict a claim: the worst over all places where it was measured.
 
     A stochastic claim that was met on linear data alone is not resolved: linear data cannot see
-    nonlinear order conditions. The warm weak claim may lean on the cold one, which is harder.
+    nonlinear order conditions. The warm weak claim may lean on the cold one, which is harder, and on
+    a strong claim that is not smaller.
     """
     worst = ("not met", "not resolved", "met")
     out: dict[str, str] = {}
     for row in rows:
         seen = out.get(row["claim"], "met")
         out[row["claim"]] = min(seen, row["verdict"], key=worst.index)
-    bent = {row["claim"] for row in rows if row["problem"] not in LINEAR}
+    beyond = {
+        row["claim"]: row["declared"]
+        for row in rows
+        if row.get("problem") not in LINEAR and row["claim"] in STOCHASTIC
+    }
+    bent = set(beyond)
     bent |= {"weak"} if "weak_cold" in bent else set()
+    least = beyond.get("strong", -1.0)  # a weak order is at least the strong one
+    bent |= {row["claim"] for row in rows if row["claim"] == "weak" and row["declared"] <= least}
     for claim in set(out) & set(STOCHASTIC) - bent:
         out[claim] = min(out[claim], "not resolved", key=worst.index)
     return out

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import executor
+import fokker_planck
 import foreign
 import noise
 import sde
@@ -12,7 +13,7 @@ import torch
 def main() -> None:
     """All benches, one after another, on one thread."""
     torch.set_num_threads(1)
-    for bench in (executor, noise, foreign, sde):
+    for bench in (executor, noise, foreign, sde, fokker_planck):
         print(f"-- {bench.__name__}: {(bench.__doc__ or '').splitlines()[0]}")
         bench.main()
         print()

@@ -43,7 +43,6 @@ from .linear import (
     rates,
 )
 
-
 RTOL = 1e-9
 """Of bounds, whose rates have kinks; the laws beside them are as accurate."""
 
@@ -155,7 +154,7 @@ def _product(one: Line, two: Line, law: Moments) -> float:
 
 def _score(law: Moments) -> Line:
     """``grad log`` of a Gaussian."""
-    precision = np.linalg.inv(law.cov)
+    precision = np.asarray(np.linalg.inv(law.cov), dtype=np.float64)
     return Line(-precision, precision @ law.mean)
 
 

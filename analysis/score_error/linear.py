@@ -5,7 +5,7 @@ their reverse equations: with the model's data prediction ``D``, ``rho = e^{-lam
 
     du = (1 + eta) (D(u) - u) dlam + sqrt(2 eta) rho dW,      p_lam = N(m, C + rho^2) exactly
 
-A linear model ``D(u) = A u + b`` keeps Gaussians Gaussian, whatever its error. Their moments obey::
+A linear model ``D(u) = A u + b`` keeps Gaussians Gaussian, whatever its error. Moments obey::
 
     mean' = (1 + eta) [(A - 1) mean + b]
     cov'  = (1 + eta) [(A - 1) cov + cov (A - 1)^T] + 2 eta rho^2

@@ -13,6 +13,7 @@ sample for the ODE and any law. Without an error of the model this is ``error_sp
 
 from __future__ import annotations
 
+from itertools import pairwise
 from typing import Any, NamedTuple
 
 import torch
@@ -81,7 +82,7 @@ def four_sources(
     wrong = exact_law(believed, first, begin, end, eta)
     made = output_law(plan, believed, first, history_eta=eta)
     chain = [data, stopped, moved, wrong, Normal(made.mean, made.var)]
-    parts = [diagonal_w2(*a, *b) for a, b in zip(chain, chain[1:], strict=False)]
+    parts = [diagonal_w2(*a, *b) for a, b in pairwise(chain)]
     return FourParts(diagonal_w2(*chain[0], *chain[-1]), *parts)
 
 
@@ -107,7 +108,7 @@ def paired_sources(
     n: int = 64,
     seed: int = 0,
 ) -> PairedSplit:
-    """Errors of an ODE sampler from N(0, prior_std^2) with a wrong model, by cause, in ``x/alpha``.
+    """Errors of an ODE sampler with a wrong model and start, by cause, in units of ``x/alpha``.
 
     The truth of a sample is the exact flow from ``alpha x_0 + sigma eps``; the sampler starts from
     ``prior_std eps`` with the same eps. All four are distances of couplings, so each is at least

@@ -18,6 +18,12 @@ from ..order import Observation, Verdict, observe
 SIGNAL = 2.0
 """A point counts if its error exceeds this many bars, which are bounds and not deviations."""
 
+FLOOR = 1e-7
+"""What quadrature resolves, whatever its bar: errors below are none."""
+
+BROKEN = 1e2
+"""An error of this size is an overflow: the grid is too coarse to belong to an order."""
+
 WIDTH = 5.0
 """Half-width of the interval in standard errors: a false alarm in two million."""
 
@@ -30,16 +36,13 @@ class Barred(Observation):
 
     @property
     def exact(self) -> bool:
-        """Whether every error is rounding: no bar, however wide, makes a method exact."""
-        return bool(self.errors) and max(self.errors) < _ROUNDING
-
-
-_ROUNDING = 1e-12
+        """Whether every error is under the floor: no bar, however wide, makes a method exact."""
+        return bool(self.errors) and max(self.errors) < FLOOR
 
 
 def _used(errors: Sequence[float], bars: Sequence[float]) -> int:
     for i, (e, b) in enumerate(zip(errors, bars, strict=True)):
-        if not e > SIGNAL * b:
+        if not e > SIGNAL * b + FLOOR:
             return i
     return len(errors)
 
@@ -77,13 +80,16 @@ def from_squares(steps: Sequence[int], squares: Array, groups: int = 20) -> Barr
     ``squares`` has the squared error of each path, (grids, paths), all grids on the same paths:
     slopes vary far less from one group to another than the errors do.
     """
+    sizes = np.sqrt(squares.mean(1))
+    begin = next((i for i, e in enumerate(sizes) if e < BROKEN), len(sizes) - 1)
+    steps, squares = steps[begin:], squares[begin:]
     parts = np.stack([p.mean(1) for p in np.array_split(squares, groups, axis=1)], 1)
     total = parts.mean(1)
     errors = np.sqrt(total)
     left = np.sqrt((groups * total[:, None] - parts) / (groups - 1))  # each group left out once
     spread = math.sqrt(groups - 1)
     bars = spread * left.std(axis=1)
-    n = len(errors) if errors.min() > _ROUNDING else 0
+    n = len(errors) if FLOOR**2 < errors.min() and errors.max() < BROKEN else 0
     slopes = tuple((-np.diff(np.log2(errors[:n]))).tolist())
     record = tuple(steps), tuple(errors.tolist()), tuple(range(n)), slopes, 0.0
     if n < 3:

@@ -30,7 +30,7 @@ from ...solvers.sde.problem import SDE, Kind
 from ...solvers.sde.rungekutta import sra1
 from ...solvers.sde.solve import solve
 
-MU, S, A, B = 0.6, 0.5, 0.5, 0.6
+MU, S, A, B = 0.6, 0.4, 0.5, 0.4
 WELL_NOISE = 0.8
 _MIX = torch.tensor([[1.0, 0.4], [-0.3, 0.8]], dtype=torch.float64)
 

@@ -65,11 +65,11 @@ def _ends(kind: str, rows: int) -> tuple[OnePath, list[OnPath]]:
 
 
 def strong_on_paths(
-    method: Method, kind: str, *, rows: int = 2000, levels: int = 5
+    method: Method, kind: str, *, rows: int = 2000, levels: int = 5, first: int = 8
 ) -> list[tuple[str, Barred]]:
     """Strong order on each equation of a kind of noise, by name."""
     path, problems = _ends(kind, rows)
-    counts, out = [8 * 2**k for k in range(levels)], []
+    counts, out = [first * 2**k for k in range(levels)], []
     for p in problems:
         sde, squares = for_method(p.sde, method), []
         for n in counts:

@@ -118,13 +118,11 @@ class LineCells:
         """Weigh the intervals; the matrix is not asked for where psi is closed."""
         y, source = self.atoms, self.source
         who, start = lower_envelope(-2 * y, (y * y - psi)[None])
-        ends = np.clip(start[0], source.quantile(np.zeros(1)), source.quantile(np.ones(1)))
-        mass, first = np.diff(source.cdf(ends)), np.zeros(len(ends))
-        finite = np.isfinite(ends)
-        first[finite] = source.first(ends[finite])
-        first[-1] = source.mean[0]
+        inner = start[0, 1:-1]
+        mass = np.diff(np.concatenate([[0.0], source.cdf(inner), [1.0]]))
+        first = np.diff(np.concatenate([[0.0], source.first(inner), source.mean]))
         masses = np.bincount(who[0], mass, len(y))
-        cost = source.second_moment + masses @ (y * y) - 2 * y[who[0]] @ np.diff(first)
+        cost = source.second_moment + masses @ (y * y) - 2 * y[who[0]] @ first
         return Cells(masses, np.zeros((len(y), len(y))), float(cost))
 
 

@@ -36,6 +36,7 @@ from .sinkhorn_result import (
 DIRECT = 0.003  # of the mean cost: from here on no path of epsilons is needed
 FIRST, FACTOR = 0.1, 0.25  # the path
 LOOSE, PATIENCE = 1e-2, 100  # error and iterations of a level on the way
+LANDING = 20  # last sweeps before the limit, without overshooting
 
 
 @dataclass(frozen=True)
@@ -221,6 +222,8 @@ def _level(
     """Iterate at one epsilon to a tolerance, ``most`` sweeps at most."""
     kernel.absorb(f, g, epsilon)
     u, v = torch.ones_like(kernel.a), torch.ones_like(kernel.b)
+    if kernel.dtype == torch.float32:
+        tolerance *= 0.5  # rounding of the matrix, which the result's own measure sees
     relaxation, every = Relaxation(how.relaxation, tolerance), how.every(kernel.a.device)
     done = 0
     while True:
@@ -235,6 +238,8 @@ def _level(
         if error <= tolerance or done >= most:
             return *kernel.potentials(u, swept.v), Level(epsilon, done, error)
         relaxation.see(error, count)
+        if most - done <= LANDING:
+            relaxation.land()
         if size > kernel.limit:
             kernel.absorb(*kernel.potentials(u, v), epsilon)
             u, v = torch.ones_like(u), torch.ones_like(v)

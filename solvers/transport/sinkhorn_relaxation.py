@@ -56,7 +56,9 @@ class Relaxation:
     def __init__(self, fixed: float | None = None, tolerance: float = 0.0) -> None:
         self.fixed, self.tolerance = fixed, tolerance
         self.chosen, self.cap = 1.0, LARGEST
-        self.probing, self.next_probe = 0, math.inf
+        self.landing = False
+        self.unproven = 0
+        self.probing, self.began, self.next_probe = 0, math.inf, math.inf
         self._restart()
 
     @property
@@ -64,10 +66,15 @@ class Relaxation:
         """Of the next sweep."""
         if self.fixed is not None:
             return self.fixed
-        return 1.0 if self.probing else self.chosen
+        return 1.0 if self.probing or self.landing else self.chosen
 
     def _restart(self) -> None:
         self.sweeps, self.errors, self.looks, self.last = 0, [], 0, math.nan
+        self.stuck = False
+
+    def land(self) -> None:
+        """No overshooting from here on: the last sweeps are plain."""
+        self.landing = True
 
     def lower(self) -> None:
         """Halve the overshoot, for good."""
@@ -77,20 +84,35 @@ class Relaxation:
 
     def see(self, error: float, sweeps: int = 1) -> None:
         """Take the error after so many more sweeps; may change ``omega``."""
-        if self.fixed is not None:
-            return
-        if self.probing:
-            self.probing = max(0, self.probing - sweeps)
+        if self.fixed is not None or self.landing:
             return
         self.sweeps += sweeps
+        self.unproven += sweeps
         self.errors.append((self.sweeps, error))
+        if self.probing:
+            self._look_probe(error)
+            return
         if self.chosen == 1.0:
             self._look_plain()
             return
         self._look_relaxed()
-        if error < min(self.tolerance * self.chosen / (2.0 - self.chosen), self.next_probe):
-            self.probing, self.next_probe = PROBE, 0.5 * error
+        slow = error * (2.0 - self.chosen) / self.chosen  # what a plain sweep might leave
+        promising = slow < min(self.tolerance, self.next_probe) and self.sweeps >= PROBE
+        due = slow < 10 * self.tolerance and self.unproven >= 8 * self._window()
+        if promising or due or (self.stuck and slow < 100 * self.tolerance):
+            self.probing, self.began, self.unproven = PROBE, slow, 0
             self._restart()
+
+    def _look_probe(self, error: float) -> None:
+        """Go on with plain sweeps while they promise to reach the tolerance soon."""
+        if self.sweeps < self.probing:
+            return
+        promised = error * self._rate(PROBE // 2) ** (2 * PROBE)
+        if promised < self.tolerance and self.sweeps < 10 * PROBE:
+            self.probing = self.sweeps + PROBE
+            return
+        self.probing, self.next_probe = 0, self.began * min(0.5, self.tolerance / error)
+        self._restart()
 
     def _rate(self, window: int) -> float:
         """Geometric mean of the rate over the last ``window`` sweeps or some more."""
@@ -109,13 +131,19 @@ class Relaxation:
         if rate < 1.0 and abs(rate - before) < STEADY * (1.0 - rate):
             self._take(rate)
 
+    def _window(self) -> int:
+        """Sweeps in which an overshooting iteration forgets, three times over."""
+        return math.ceil(max(2 * WINDOW, 3.0 / -math.log(self.chosen - 1.0)))
+
     def _look_relaxed(self) -> None:
-        window = math.ceil(max(2 * WINDOW, 3.0 / -math.log(self.chosen - 1.0)))
+        window = self._window()
         if self.sweeps < 2 * window:  # the first is the change's own
             return
         rate = self._rate(window)
         if not rate < 1.0:
-            self.lower()
+            if not rate**window < 2.0:
+                self.lower()
+            self.stuck = True
             return
         eta = plain_rate(self.chosen, rate)
         if rate > self.chosen - 1.0 and eta < 1.0:

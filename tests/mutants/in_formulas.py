@@ -221,7 +221,7 @@ NOISES = [
         "wrong direction of dt", (CONSTANT,),
     ),
     Mutant(
-        "solvers/samplers/stochastic.py", "0.5 * (1 + eta) * g2 * dt", "(1 + eta) * g2 * dt",
+        "solvers/samplers/stochastic.py", "0.5 * (1 + now) * g2 * dt", "(1 + now) * g2 * dt",
         "missing factor 1/2 of the score", (FORGETS,),
     ),
     Mutant(
@@ -259,8 +259,8 @@ NOISES = [
     ),
     Mutant(
         "solvers/samplers/stochastic.py",
-        "row = partial(data_row, eta=eta, weights=midpoint_weights)",
-        "row = partial(data_row, eta=eta**0.5, weights=midpoint_weights)",
+        "row = partial(eta_row, eta=eta, rule=\"midpoint\")",
+        "row = partial(eta_row, eta=eta**0.5, rule=\"midpoint\")",
         "tau for tau^2 where both keep the law", (FORGETS,),
     ),
 ]  # fmt: skip

@@ -15,7 +15,7 @@ from fokker.analysis.order_rows import verdicts
 from fokker.analysis.page.write import render, to_csv
 from fokker.analysis.record import all_claims, check, tally
 from fokker.analysis.stochastic import linear_equations as room
-from fokker.analysis.stochastic.equations import for_method, same_law
+from fokker.analysis.stochastic.equations import B, for_method, same_law
 from fokker.analysis.stochastic.linear_equations import (
     DRIFT,
     FIELDS,
@@ -71,6 +71,12 @@ def test_the_weak_error_of_euler_is_that_of_its_recursion(kind: str):
     assert weak_linear_error(euler_maruyama, kind, n) == pytest.approx(np.linalg.norm(gap))
 
 
+def test_additive_noise_enters_the_moments():
+    errors = [weak_linear_error(euler_maruyama, "additive", n) for n in (32, 64)]
+    assert errors[1] < 0.02
+    assert errors[0] / errors[1] == pytest.approx(2, abs=0.1)
+
+
 def test_the_strong_error_of_one_euler_step_is_a_closed_form():
     """``X = W`` against ``x/e + int e^{s - 1} dW``: 1/e^2 + int (1 - e^{s - 1})^2 ds."""
     exact = math.exp(-2) + 1 - 2 * (1 - math.exp(-1)) + (1 - math.exp(-2)) / 2
@@ -98,7 +104,7 @@ def test_both_calculi_are_of_one_process():
     turned = for_method(sde, heun)
     assert turned.calculus == "stratonovich"
     gap = sde.f(0.0, x) - turned.f(0.0, x)
-    torch.testing.assert_close(gap, 0.5 * 0.36 * x)
+    torch.testing.assert_close(gap, 0.5 * B * B * x)
 
 
 def test_a_claim_beyond_the_order_of_a_method_is_not_met():

@@ -68,6 +68,17 @@ def test_exact_history_is_that_of_the_reverse_sde():
     assert (first, second - first**2) == pytest.approx((law.mean[0], law.var[0]), abs=2e-6)
 
 
+def test_three_live_vectors_give_the_exact_law():
+    sampler, maps = get("sde_dpmpp_3m"), uniform_lam(PLAIN.process, *STRETCH)
+    found = chain(sampler, PLAIN, maps, 5, warm=False)
+    assert max(len(step.ins) for step in found) == 3
+    values = expectations(found, lambda x: [x, x * x], Resolution(100, noise=(1, 5)))
+    begin, _ = PLAIN.ends()
+    first, second = mean(PLAIN.law, begin, values, state_slot(PLAIN.law, begin))
+    law = output_law(sampler(PLAIN.process, maps.grid(5)), DATA)
+    assert (first, second - first**2) == pytest.approx((law.mean[0], law.var[0]), abs=2e-4)
+
+
 def test_a_black_box_is_certified_step_by_step_like_its_plan():
     maps = uniform_lam(PLAIN.process, *STRETCH)
     box = chain(get("torchsde_euler_t"), PLAIN, maps, 3, warm=False)
