@@ -86,8 +86,8 @@ def linear_parts(matrix: ArrayLike, cov: ArrayLike) -> LinearParts:
     gradient = solve_continuous_lyapunov(s, b @ s + s @ b.T)
     gradient = 0.5 * (gradient + gradient.T)
     stirring = b - gradient
-    energies = (float(np.sum((m @ s) * m)) for m in (gradient, stirring))
-    return LinearParts(gradient, stirring, *energies)
+    one, two = (float(np.sum((m @ s) * m)) for m in (gradient, stirring))
+    return LinearParts(gradient, stirring, one, two)
 
 
 def gauged_denoiser(law: Any, antisymmetric: ArrayLike) -> LinearModel:
@@ -259,8 +259,8 @@ def fitted_parts(
     found = torch.linalg.lstsq(flat, (values * root).reshape(-1, 1), driver="gelsd").solution
     gradient = (flat @ found).reshape(x.shape) / root
     parts = (gradient, values - gradient)
-    energies = (float((w @ part.square()).sum()) for part in parts)
-    return FittedParts(*parts, *energies, len(powers))
+    one, two = (float((w @ part.square()).sum()) for part in parts)
+    return FittedParts(*parts, one, two, len(powers))
 
 
 def stirred_flow(law: Any, antisymmetric: ArrayLike, span: tuple[float, float]) -> Array:

@@ -11,8 +11,8 @@ epsilon = 0 it says what an ODE does: no size of e bounds its KL, gradients of t
 The bound is Girsanov's. If b is wrong by ``e_b`` and s by ``e_s`` then ``e = e_b + epsilon e_s``,
 and the bound is least at an epsilon in between, the ratio of their sizes.
 
-Albergo, Boffi & Vanden-Eijnden 2023, arXiv:2303.08797, sec. 2.4 (theorem 2.23 and lemma 2.22 there
-are these two); the identity for every epsilon, from which both follow, is derived here.
+Albergo, Boffi & Vanden-Eijnden 2023, arXiv:2303.08797, sec. 2.4, has the bound and the identity of
+the ODE; the identity for every epsilon, from which both follow, is derived here.
 """
 
 from __future__ import annotations

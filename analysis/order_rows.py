@@ -173,8 +173,8 @@ def verdicts(rows: list[dict[str, Any]]) -> dict[str, str]:
     """One verdict a claim: the worst over all places where it was measured.
 
     A stochastic claim that was met on linear data alone is not resolved: linear data cannot see
-    nonlinear order conditions. The warm weak claim may lean on the cold one, which is harder, and on
-    a strong claim that is not smaller.
+    nonlinear order conditions. The warm weak claim may lean on the cold one, which is harder, and
+    on a strong claim that is not smaller.
     """
     worst = ("not met", "not resolved", "met")
     out: dict[str, str] = {}

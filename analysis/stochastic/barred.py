@@ -89,7 +89,7 @@ def from_squares(steps: Sequence[int], squares: Array, groups: int = 20) -> Barr
     left = np.sqrt((groups * total[:, None] - parts) / (groups - 1))  # each group left out once
     spread = math.sqrt(groups - 1)
     bars = spread * left.std(axis=1)
-    n = len(errors) if FLOOR**2 < errors.min() and errors.max() < BROKEN else 0
+    n = len(errors) if errors.min() > FLOOR**2 and errors.max() < BROKEN else 0
     slopes = tuple((-np.diff(np.log2(errors[:n]))).tolist())
     record = tuple(steps), tuple(errors.tolist()), tuple(range(n)), slopes, 0.0
     if n < 3:
@@ -98,7 +98,9 @@ def from_squares(steps: Sequence[int], squares: Array, groups: int = 20) -> Barr
     return Barred(*record, *_settled(replicas, slopes[-2:], spread), tuple(bars.tolist()))
 
 
-def _settled(replicas: Array, slopes: Sequence[float], spread: float) -> tuple[float, ...]:
+def _settled(
+    replicas: Array, slopes: Sequence[float], spread: float
+) -> tuple[float, float, float]:
     """Order and interval from the last two slopes and their jackknife replicas, (2, groups).
 
     Where the slope still moves, the limit is between the last slope and as much beyond; where the

@@ -9,7 +9,7 @@ sinh            diagonal    ``dX = (b^2 X/2 + a r) dt + b r dW``, ``r = sqrt(1 +
 turned          scalar      gbm and sinh on one noise, mixed by a linear map
 two-noises      general     ``dX = (b^2 X/2 + a r) dt + b dW_1 + b X dW_2``: columns that do not
                             commute; the law of sinh, at ``a = 0`` an integral along the path
-double-well     additive    ``dX = -U' dt + s dW``, ``U = (x^2 - 1)^2/4 + x/10``; keeps
+double-well     additive    ``dX = -U' dt + s dW``, ``U = 0.4 x^2 + 0.75 cos 2x + x/10``; keeps
                             ``e^{-2 U/s^2}``; on the path a fine reference
 ==============  ==========  ====================================================================
 """
@@ -74,8 +74,10 @@ def two_noises(a: float = A) -> SDE:
 
 
 def double_well() -> SDE:
-    """A particle between two wells, without inertia."""
-    return SDE(lambda _, x: x - x**3 - 0.1, lambda *_: WELL_NOISE, "additive")
+    """A particle between two wells, without inertia; its drift is Lipschitz, for safety."""
+    return SDE(
+        lambda _, x: 1.5 * torch.sin(2 * x) - 0.8 * x - 0.1, lambda *_: WELL_NOISE, "additive"
+    )
 
 
 def for_method(sde: SDE, method: Method) -> SDE:

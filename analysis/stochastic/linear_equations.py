@@ -72,7 +72,7 @@ def second_moments(kind: str) -> Array:
     generator = np.kron(matrices[0], one) + np.kron(one, matrices[0])
     generator += sum(np.kron(b, b) for b in matrices[1:])
     start = np.concatenate([[1.0], START])
-    return (expm(generator) @ np.kron(start, start)).reshape(3, 3)
+    return np.asarray(expm(generator) @ np.kron(start, start), float).reshape(3, 3)
 
 
 def _carried(method: Method, sde: SDE, x: Tensor) -> list[Tensor]:

@@ -22,7 +22,7 @@ from ...solvers.process import Array
 from ...solvers.sde.method import Cell, Method, State
 from ...solvers.sde.problem import SDE
 from ...solvers.sde.solve import solve
-from .backward import Resolution, Slot, Step, expectations, grids
+from .backward import Resolution, Slot, Step, expectations
 from .barred import Barred, from_squares
 from .equations import (
     WELL_NOISE,
@@ -79,16 +79,17 @@ def strong_on_paths(
     return out
 
 
-def _law_slots(kind: str, t: float) -> tuple[Slot, Array, Array]:
+def _law_slots(kind: str, t: float, nodes: int = 2001) -> tuple[Slot, Array, Array]:
     """Interval, points and exact weights of the law at a time, in the coordinate of the chain."""
     if kind == "additive":
-        slot = Slot(-3.0, 3.0)
-        x = np.linspace(slot.low, slot.high, 2001)
-        weights = np.exp(-2 * ((x * x - 1) ** 2 / 4 + 0.1 * x) / WELL_NOISE**2)
+        slot = Slot(-6.0, 6.0)
+        x = np.linspace(slot.low, slot.high, nodes)
+        well = 0.4 * x * x + 0.75 * np.cos(2 * x) + 0.1 * x
+        weights = np.exp(-2 * well / WELL_NOISE**2)
     else:
         mean, std = _START[0] + A * t, math.sqrt(_START[1] ** 2 + B * B * t)
         slot = Slot(mean - 7.5 * std, mean + 7.5 * std)
-        x = np.linspace(slot.low, slot.high, 2001)
+        x = np.linspace(slot.low, slot.high, nodes)
         weights = np.exp(-0.5 * ((x - mean) / std) ** 2)
     return slot, x, weights / weights.sum()
 
@@ -138,10 +139,7 @@ def weak_nonlinear(method: Method, kind: str, steps: int) -> tuple[float, float]
 
     def seen(size: Resolution) -> Array:
         values = expectations(chain, _functions, size)
-        at = grids([_law_slots(kind, 0.0)[0]], size)[0]
-        dense = _law_slots(kind, 0.0)[1:]
-        begin = np.interp(at, *dense)
-        return (begin / begin.sum()) @ values
+        return _law_slots(kind, 0.0, size.state)[2] @ values
 
     fine = Resolution(160, noise=(1, 8, 6, 5, 4))
     value = seen(fine)

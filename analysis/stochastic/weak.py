@@ -57,7 +57,7 @@ def mean(law, node: Node, values: Array, slot: Slot) -> Array:
     """``E values(x)`` under the marginal; values on equal steps of the slot, (nodes, ...)."""
     x = np.linspace(slot.low, slot.high, len(values))
     weights = density(law, node, x)
-    return np.tensordot(weights / weights.sum(), values, 1)
+    return np.asarray(np.tensordot(weights / weights.sum(), values, 1), float)
 
 
 def _history(model: Model, start: Node, nodes: Sequence[Node]) -> Raw:

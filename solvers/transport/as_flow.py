@@ -28,7 +28,7 @@ from torch import Tensor
 from ..checks import check_state
 from ..errors import InvalidGridError, InvalidPlanError, ShapeError
 from ..grids import Grid, grid_from_times, power_t
-from ..model import Model, as_prediction
+from ..model import Model, convert
 from ..registry import Sampler, get
 from ..run import run
 from ..schedules import RectifiedFlow
@@ -40,15 +40,24 @@ FLOW = RectifiedFlow()
 """The process on whose grids an interpolant is sampled: ``t = 1 - u``, ``lam = log(u/(1 - u))``."""
 
 
-def flow_model(velocity: Velocity) -> Model:
+def flow_model(velocity: Velocity, prediction: str = "flow") -> Model:
     """``(x, t) -> -b(x, 1 - t)``: the "flow" prediction of a velocity on :class:`RectifiedFlow`.
 
     t may be a number, or one time a row of x; rows of one time are asked together.
+
+    Parameters
+    ----------
+    velocity : callable
+        ``b(x, u)``.
+    prediction : str
+        Which prediction is answered, as the module defines them.
 
     Raises
     ------
     ShapeError
         When asked, if the velocity has not the shape of x.
+    PredictionError
+        When asked, for an unknown prediction, or a score at t = 0.
 
     Examples
     --------
@@ -63,7 +72,7 @@ def flow_model(velocity: Velocity) -> Model:
             got = tuple(getattr(out, "shape", ()))
             msg = f"a velocity must have the shape {tuple(x.shape)} of x, got {got}"
             raise ShapeError(msg)
-        return -out
+        return convert(-out, x, FLOW.node(t), source="flow", target=prediction)
 
     def model(x: Tensor, t: Any) -> Tensor:
         if not isinstance(t, Tensor) or t.numel() == 1:
@@ -140,7 +149,7 @@ def transported(
     if entry.stochastic:
         msg = f"{entry.name} draws noise, and a velocity alone has no score; take its ODE sampler"
         raise InvalidPlanError(msg)
-    model = as_prediction(flow_model(velocity), FLOW, source="flow", target=entry.prediction)
+    model = flow_model(velocity, entry.prediction)
     if entry.kind == "plan":
         return run(entry(FLOW, grid, **options), model, x).x
     return entry.build(model, FLOW, grid, x, **{**entry.options, **options}).x

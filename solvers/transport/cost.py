@@ -181,13 +181,17 @@ def blocks_of(cost: Cost, entries: int | None = None) -> Iterator[slice]:
 
 
 def mean_cost(cost: Cost, a: Tensor, b: Tensor) -> float:
-    """``sum a_i b_j c_ij``, after a look at every entry.
+    """``sum a_i b_j c_ij``, after a look at every entry where it is not a squared distance.
 
     Raises
     ------
     InvalidLawError
         If an entry is negative or not finite.
     """
+    if isinstance(cost, SquaredDistance):  # nothing to look at, and the mean is one of moments
+        middle = a @ cost.x
+        x, y = (cost.x - middle).square().sum(1), (cost.y - middle).square().sum(1)
+        return float(a @ x + b @ y)
     total, low = 0.0, math.inf
     for rows in blocks_of(cost):
         c = cost.rows(rows)

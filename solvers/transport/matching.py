@@ -88,7 +88,7 @@ def bridge_state(x0: Tensor, x1: Tensor, u: Tensor | float, sigma: float, z: Ten
     return (1 - time) * x0 + time * x1 + sigma * (time * (1 - time)).sqrt() * z
 
 
-def matching_loss(predictor: Predictor, x0: Tensor, x1: Tensor, u: float, sigma: float, z: Tensor):  # noqa: ANN201 - a 0-d tensor
+def matching_loss(predictor: Predictor, x0: Tensor, x1: Tensor, u: float, sigma: float, z: Tensor):
     """Mean of ``|drift - (x_1 - x_u)/(1 - u)|^2 / d`` at one u < 1: the bridge-matching objective.
 
     At its minimum over all predictors it is not 0 but the mean variance of the target.
@@ -116,7 +116,7 @@ class LinearLearner:
             z = torch.randn(x0.shape, generator=generator, dtype=x0.dtype)
             x = bridge_state(x0, x1, k / self.steps, sigma, z)
             mean, end = x.mean(0), x1.mean(0)
-            slope = torch.linalg.lstsq(x - mean, x1 - end).solution
+            slope = torch.linalg.lstsq(x - mean, x1 - end, driver="gels").solution
             fits.append((mean, slope, end))
 
         def predict(x: Tensor, u: float) -> Tensor:
@@ -126,19 +126,28 @@ class LinearLearner:
         return predict
 
 
-def transported(
+def motion(
     predictor: Predictor, x: Tensor, sigma: float, steps: int, generator: torch.Generator
-) -> Tensor:
-    """Where the learned motion takes points (n, d) in unit time, by Euler and Maruyama.
+) -> Iterator[Tensor]:
+    """The states of the learned motion after 0, 1, ..., ``steps`` steps of Euler and Maruyama.
 
     The last step goes to the prediction itself, and adds ``sigma steps^{-1/2} z``.
     """
     h = 1.0 / steps
+    yield x
     for k in range(steps):
         z = torch.randn(x.shape, generator=generator, dtype=x.dtype)
         pull = (predictor(x, k * h) - x) / (1.0 - k * h)
         x = x + h * pull + sigma * math.sqrt(h) * z
-    return x
+        yield x
+
+
+def transported(
+    predictor: Predictor, x: Tensor, sigma: float, steps: int, generator: torch.Generator
+) -> Tensor:
+    """Where the learned motion takes points (n, d) in unit time: the last of :func:`motion`."""
+    *_, end = motion(predictor, x, sigma, steps, generator)
+    return end
 
 
 def dsbm(

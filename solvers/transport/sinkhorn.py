@@ -7,7 +7,8 @@ an iteration (`sinkhorn_kernel`), overshooting by a factor taken from the observ
 iteration is asked for (``relaxation=1``), errors fall by the factor ``rho^2`` an iteration on
 Gaussians (`entropic.EntropicGaussian.sinkhorn_rates`).
 
-Cuturi 2013, arXiv:1306.0895; Schmitzer 2019, arXiv:1610.06519; Feydy et al. 2019, arXiv:1810.08278.
+Cuturi 2013, arXiv:1306.0895; Schmitzer 2019, arXiv:1610.06519; Feydy et al. 2019,
+arXiv:1810.08278.
 """
 
 from __future__ import annotations
@@ -55,7 +56,10 @@ class Effort:
         if not 0.0 < self.tolerance < 2.0:
             msg = f"tolerance is an L1 error of masses and must be in (0, 2), got {self.tolerance}"
             raise InvalidLawError(msg)
-        for name, value in (("max_iterations", self.max_iterations), ("check_every", self.check_every)):
+        for name, value in (
+            ("max_iterations", self.max_iterations),
+            ("check_every", self.check_every),
+        ):
             if value is not None and value < 1:
                 msg = f"{name} must be at least 1, got {value}"
                 raise InvalidLawError(msg)

@@ -69,8 +69,22 @@ class Kernel:
         self.epsilon = epsilon
         low = self._fill(f, g)
         if low < -self.limit:
-            g = self._columns(self.f)
+            g = self.softmin(self.f, epsilon)
             self._fill(f, g)
+
+    def absorb_equal(self, f: Tensor, epsilon: float) -> None:
+        """Take over equal potentials of a law with itself, as they are: M stays symmetric."""
+        self.epsilon, self.f, self.g = epsilon, f, f
+        if self.matrix is not None:
+            p, q = self._shifted(f, f)
+            for rows in self.slices:
+                e = self.cost.exponents(rows, 1.0 / epsilon, p, q)
+                self.matrix[rows] = self._exp(e)
+
+    def times(self, v: Tensor) -> Tensor:
+        """``M v``."""
+        w = v.to(self.dtype)
+        return torch.cat([(block @ w).to(v.dtype) for _, block in self.blocks()])
 
     def _fill(self, f: Tensor, g: Tensor) -> float:
         p, q = self._shifted(f, g)
@@ -89,12 +103,12 @@ class Kernel:
         self.f, self.g = f, g
         return float((columns / self.b).log().min())
 
-    def _columns(self, f: Tensor) -> Tensor:
+    def softmin(self, f: Tensor, epsilon: float) -> Tensor:
         """``g_j = -epsilon log sum_i a_i exp((f_i - c_ij)/epsilon)``."""
-        g, turned, p = torch.zeros_like(self.g), self.cost.turned, f / self.epsilon + self.a.log()
+        g, turned, p = torch.zeros_like(self.g), self.cost.turned, f / epsilon + self.a.log()
         for rows in blocks_of(turned):
-            e = turned.exponents(rows, 1.0 / self.epsilon, torch.zeros_like(g), p)
-            g[rows] = -self.epsilon * e.logsumexp(1)
+            e = turned.exponents(rows, 1.0 / epsilon, torch.zeros_like(g), p)
+            g[rows] = -epsilon * e.logsumexp(1)
         return g
 
     def _shifted(self, f: Tensor, g: Tensor) -> tuple[Tensor, Tensor]:

@@ -7,7 +7,7 @@ Gaussians). Overshooting by ``omega`` in both half steps shrinks it by lambda, w
 
 at which lambda = omega - 1. So a rate measured at any omega below the best one gives eta, and the
 best omega. Thibault, Chizat, Dossal & Papadakis 2017, arXiv:1711.01851; Lehmann et al. 2021,
-arXiv:2012.12562. Not to be confused with a mere scaling of the potentials' step after both updates.
+arXiv:2012.12562. Not to be confused with scaling the potentials' step after both updates.
 """
 
 from __future__ import annotations
@@ -77,7 +77,7 @@ class Relaxation:
         self.landing = True
 
     def lower(self) -> None:
-        """Halve the overshoot, for good."""
+        """Halve the overshoot, and raise it again only step by step."""
         self.chosen = self.cap = 1.0 + 0.5 * (self.chosen - 1.0)
         self.probing = 0
         self._restart()
@@ -145,6 +145,7 @@ class Relaxation:
                 self.lower()
             self.stuck = True
             return
+        self.cap = min(LARGEST, 1.0 + 0.5 * self.cap)
         eta = plain_rate(self.chosen, rate)
         if rate > self.chosen - 1.0 and eta < 1.0:
             self._take(eta)

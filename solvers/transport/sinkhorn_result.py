@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from ..errors import InvalidLawError
-from ..parameters import points
+from ..parameters import DTYPES, points
 from .cost import CloudCost, Cost, blocks_of
 
 
@@ -100,7 +100,7 @@ class EntropicPlan:
         InvalidLawError
             If the cost was given as a matrix: there is no y to go to.
         ShapeError
-            If x is not (k, d), of the dtype and device of the clouds.
+            If x is not (k, d), float64 or float32, on the device of the clouds.
         """
         return torch.cat([e.softmax(1) @ y for e, y in self._scores(x)])
 
@@ -110,6 +110,8 @@ class EntropicPlan:
 
     def _scores(self, x: Tensor) -> Iterator[tuple[Tensor, Tensor]]:
         clouds = self._clouds()
+        if isinstance(x, Tensor) and x.dtype in DTYPES:
+            x = x.to(clouds.x.dtype)
         new = clouds.moved(points(x, clouds.x))
         p = torch.zeros(len(x), dtype=torch.float64, device=x.device)
         q = self.g / self.epsilon + self.b.log()
@@ -145,9 +147,7 @@ class Potentials:
     def centred(self) -> Potentials:
         """The same plan with ``<f, a> = <g, b>``."""
         shift = 0.5 * ((self.f * self.a).sum() - (self.g * self.b).sum())
-        return Potentials(
-            self.f - shift, self.g + shift, self.a, self.b, self.cost, self.epsilon
-        )
+        return Potentials(self.f - shift, self.g + shift, self.a, self.b, self.cost, self.epsilon)
 
     def measured(self) -> tuple[float, float]:
         """L1 error of both marginals, and the dual value."""

@@ -35,7 +35,7 @@ CORRECTORS = [
     ),
     Mutant(
         f"{ROOM}steps.py", "return variance / (1 - step / (2 * variance))",
-        "return variance / (1 - step / variance)", "missing factor 2", STEPS,
+        "return variance / (1 - step / variance)", "twice the bias", STEPS,
     ),
     Mutant(
         f"{ROOM}steps.py", "(1 - step / variance) ** (2 * steps)",

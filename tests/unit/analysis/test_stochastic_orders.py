@@ -197,6 +197,7 @@ def test_wide_bars_never_make_a_method_exact_or_met():
     wide = from_bars(steps, errors, [0.06] * 4)
     assert not wide.exact
     assert wide.verdict(1) == "not resolved"
+    assert from_bars(steps, errors, [0.003] * 4).verdict(1) == "not resolved"
     assert doubled(lambda _: (0.0, 0.0), claim=2, first=8).exact
 
 
