@@ -21,7 +21,7 @@ arXiv:2302.03792; Dewan et al. 2024, arXiv:2406.05191.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from itertools import pairwise
 from typing import Any
 
@@ -81,6 +81,25 @@ def information(law: Any, snr: float, support: tuple[float, float]) -> float:
     return 0.5 * _over_snr(lambda r: mmse(law, r, support), snr)
 
 
+def information_curve(
+    law: Any, snrs: Sequence[float], support: tuple[float, float]
+) -> list[float]:
+    """:func:`information` at increasing snrs, each at most twice the one before, in one sweep.
+
+    Raises
+    ------
+    AnalysisError
+        If the snrs do not increase so.
+    """
+    if not all(0 < a < b <= 2 * a for a, b in pairwise(snrs)) or not snrs:
+        msg = f"snrs must increase, each to at most twice the one before, got {list(snrs)}"
+        raise AnalysisError(msg)
+    total = [information(law, snrs[0], support)]
+    for low, high in pairwise(snrs):
+        total.append(total[-1] + 0.5 * _panel(lambda r: mmse(law, r, support), low, high))
+    return total
+
+
 def direct_information(law: Any, snr: float, support: tuple[float, float]) -> float:
     """``I(x_0; y) = h(y) - h(eps)`` from the entropy of y: the same number without denoising."""
     y = _states(law, snr, support)
@@ -89,20 +108,20 @@ def direct_information(law: Any, snr: float, support: tuple[float, float]) -> fl
     return entropy - 0.5 * math.log(2 * math.pi * math.e)
 
 
-def _over_snr(rate: Callable[[float], float], top: float, *, octaves: int = 24) -> float:
+def _over_snr(rate: Callable[[float], float], top: float, *, octaves: int = 12) -> float:
     """Integral from 0 to ``top``: Gauss-Legendre on panels that double."""
     if not 0 <= top < math.inf:
         msg = f"the snr must be finite and not negative, got {top}"
         raise AnalysisError(msg)
-    nodes, weights = np.polynomial.legendre.leggauss(10)
     edges = [0.0, *(top * 2.0 ** (k - octaves) for k in range(octaves + 1))]
-    total = 0.0
-    for low, high in pairwise(edges):
-        half = 0.5 * (high - low)
-        total += half * sum(
-            w * rate(low + half * (1 + z)) for z, w in zip(nodes, weights, strict=True)
-        )
-    return total
+    return sum(_panel(rate, low, high) for low, high in pairwise(edges))
+
+
+def _panel(rate: Callable[[float], float], low: float, high: float) -> float:
+    nodes, weights = np.polynomial.legendre.leggauss(10)
+    half = 0.5 * (high - low)
+    at = low + half * (1 + nodes)
+    return half * sum(w * rate(float(r)) for r, w in zip(at, weights, strict=True))
 
 
 def pointwise_information(

@@ -74,11 +74,14 @@ def gaussian_flow_values(variances: ArrayLike, start: Level, end: Level) -> Arra
     return np.sqrt((a1**2 * v + s1**2) / (a0**2 * v + s0**2))
 
 
-def flow_jacobian(model: Any, x: Tensor, start: Level, end: Level) -> Tensor:
+def flow_jacobian(
+    model: Any, x: Tensor, start: Level, end: Level, *, rtol: float = 1e-9
+) -> Tensor:
     """``dx_end/dx_start`` of the probability-flow ODE along the paths from x, (B, d, d).
 
     With ``u = x/alpha`` and ``rho = sigma/alpha``: ``du/dlam = rho^2 s(u)`` and
-    ``dJ/dlam = rho^2 (ds/du) J`` at ``alpha = 1``, integrated together to about 1e-8.
+    ``dJ/dlam = rho^2 (ds/du) J`` at ``alpha = 1``, integrated together to about
+    ten times ``rtol``.
 
     Parameters
     ----------
@@ -89,6 +92,8 @@ def flow_jacobian(model: Any, x: Tensor, start: Level, end: Level) -> Tensor:
         States at ``start``, (B, d), float64.
     start, end : (float, float)
         ``(alpha, sigma)``, both positive, from noise to data.
+    rtol : float
+        Relative tolerance of the integration.
 
     Raises
     ------
@@ -113,5 +118,5 @@ def flow_jacobian(model: Any, x: Tensor, start: Level, end: Level) -> Tensor:
         return torch.cat([moved.reshape(-1), turned.reshape(-1)]).numpy()
 
     span = math.log(a0 / s0), math.log(a1 / s1)
-    done = integrate(rate, flat, span, rtol=1e-9)
+    done = integrate(rate, flat, span, rtol=rtol)
     return (a1 / a0) * torch.from_numpy(done[n * d :].copy()).reshape(n, d, d)

@@ -89,10 +89,9 @@ def ours(case: Case) -> SemiDiscreteMap:
 def theirs(case: Case, steps: int, batch: int) -> Array:
     """POT's potential."""
     rng = np.random.default_rng(0)
+    draw: Any = lambda n: case.draw(rng, n)  # noqa: E731
     return np.asarray(
-        solve_semidiscrete(
-            case.atoms, lambda n: case.draw(rng, n), case.weights, max_iter=steps, batch_size=batch
-        )
+        solve_semidiscrete(case.atoms, draw, case.weights, max_iter=steps, batch_size=batch)
     )
 
 

@@ -71,9 +71,7 @@ def measure(n: int) -> list[dict[str, Any]]:
     for turn in range(ROUNDS[n]):
         for name, side in here.items():
             full = name == "ours" or (name == "ott" and n <= 2048)
-            got = (
-                side.ask(n) if full else _per_iteration(side, n, COUNTS[name], plain["iterations"])
-            )
+            got = side.ask(n) if full else _per_iteration(side, n, plain["iterations"])
             memory.setdefault(name, plain["extra_mb"] if name == "ours" else got["extra_mb"])
             answers[name].append(got | {"measured_whole": full, "turn": turn})
     for side in sides.values():

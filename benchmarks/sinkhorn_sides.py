@@ -67,7 +67,8 @@ def pot() -> tuple[str, Solve]:
         _, log = ot.bregman.sinkhorn_log(
             w, w, ot.dist(x, y), epsilon, numItermax=most, stopThr=stop, log=True
         )
-        return int(log["niter"]) + 1, float(log["err"][-1]) * len(x) ** 0.5
+        seen: Any = log
+        return int(seen["niter"]) + 1, float(seen["err"][-1]) * len(x) ** 0.5
 
     return ot.__version__, solve
 

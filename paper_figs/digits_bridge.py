@@ -1,9 +1,9 @@
-"""Turning twos into threes: a Schrodinger bridge between two classes of handwritten digits, learned.
+"""Turning twos into threes: a learned Schrodinger bridge between classes of handwritten digits.
 
 The 8 x 8 images of scikit-learn, as points of 64 dimensions. From independent pairs of a two and a
 three DSBM makes pairs that belong together, with a small network as the predictor of the end. Left
-some paths of the last half-step run forward; right what the pairs are apart, by half-step, beside what
-lines learn, and the value of the bridge between the two fitted Gaussians.
+some paths of the last half-step run forward; right what the pairs are apart, by half-step, beside
+what lines learn, and the value of the bridge between the two fitted Gaussians.
 """
 
 from __future__ import annotations
@@ -34,13 +34,19 @@ _OURS = "this project"
 
 
 def data(
-    *, halves: int = 4, samples: int = 2000, steps: int = 20, training: int = 500, shown: int = 6
+    *, halves: int = 4, samples: int = 1000, steps: int = 20, training: int = 500, shown: int = 6
 ) -> Data:
     """Distances of pairs by half-step, how the ends are classified, and some paths."""
     sides = [_images(k) for k in CLASSES]
-    out: Data = {"sigma": SIGMA, "steps": steps, "classes": list(CLASSES), "apart": {}, "right": {}}
+    out: Data = {
+        "sigma": SIGMA,
+        "steps": steps,
+        "classes": list(CLASSES),
+        "apart": {},
+        "right": {},
+    }
     learners: dict[str, Learner] = {
-        "network": NetworkLearner(training, 256, 128, 3e-3),
+        "network": NetworkLearner(training, 128, 96, 3e-3),
         "lines": LinearLearner(steps),
     }
     for name in progress(list(TITLES), "half-steps"):
@@ -95,7 +101,14 @@ def draw(data: Data) -> Figure:
     figure = Figure(figsize=(10.4, 4.8))
     paths = data["paths"]
     grid = figure.add_gridspec(
-        len(SHOWN), len(paths), left=0.075, right=0.5, top=0.78, bottom=0.05, wspace=0.08, hspace=0.08
+        len(SHOWN),
+        len(paths),
+        left=0.075,
+        right=0.5,
+        top=0.78,
+        bottom=0.05,
+        wspace=0.08,
+        hspace=0.08,
     )
     for i, row in enumerate(paths):
         for j, image in enumerate(row):
@@ -116,7 +129,9 @@ def draw(data: Data) -> Figure:
 
 def _draw_distances(axes: Axes, data: Data) -> None:
     for k, (name, words) in enumerate(TITLES.items()):
-        axes.plot(data["apart"][name], color=COLOURS[k], marker=MARKERS[k], mec="white", label=words)
+        axes.plot(
+            data["apart"][name], color=COLOURS[k], marker=MARKERS[k], mec="white", label=words
+        )
     axes.axhline(data["gaussian"], color=SOFT, lw=1.0, label="bridge of the Gaussians")
     axes.set(title="Mean squared distance of the pairs", xlabel="half-steps")
     axes.set_xticks(range(len(data["apart"]["network"])))

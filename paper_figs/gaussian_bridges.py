@@ -84,7 +84,14 @@ def draw(data: Data) -> Figure:
     """Four panels."""
     figure = Figure(figsize=(12.4, 4.3))
     places = figure.add_gridspec(
-        1, 4, left=0.045, right=0.985, top=0.75, bottom=0.14, wspace=0.26, width_ratios=(1, 1, 1, 1)
+        1,
+        4,
+        left=0.045,
+        right=0.985,
+        top=0.75,
+        bottom=0.14,
+        wspace=0.26,
+        width_ratios=(1, 1, 1, 1),
     )
     for k, (name, title) in enumerate(TITLES.items()):
         _draw_laws(figure.add_subplot(places[k]), data["laws"][name], title)
@@ -142,7 +149,9 @@ def _monotone(data: Data) -> Measured:
 
 def _gradient(data: Data) -> Measured:
     worst, least = max(data["beyond"].values()), data["skew"]["rotating"]
-    text = f"skew part of the slope: {worst:.1g} at most; of the whole drift {least:.2g} (rotation)"
+    text = (
+        f"skew part of the slope: {worst:.1g} at most; of the whole drift {least:.2g} (rotation)"
+    )
     return Measured(text, judge(-worst, -worst, least=-1e-10))
 
 

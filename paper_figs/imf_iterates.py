@@ -1,8 +1,8 @@
 """How two iterations reach a Schrodinger bridge: exact iterates, and the same learned.
 
 N(-a, 1) to N(a, 1) with a = 0.1 and unit noise, d independent coordinates: the problem on which
-DSBM was shown. Its answer has ``Cov(X_0, X_1) = (5^{1/2} - 1)/2`` in every coordinate. Left the covariance
-after each half-step of iterative Markovian fitting (IMF) and proportional fitting (IPF), exact and
+DSBM was shown. Its answer has ``Cov(X_0, X_1) = (5^{1/2} - 1)/2`` in every coordinate. Left the
+covariance after each half-step of iterative Markovian fitting (IMF) and proportional fitting (IPF), exact and
 learned from samples by lines; right the exact errors and their rates.
 """
 

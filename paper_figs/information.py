@@ -19,7 +19,7 @@ from matplotlib.figure import Figure
 
 from ..analysis.information import (
     direct_information,
-    information,
+    information_curve,
     mmse,
     pointwise_information,
 )
@@ -32,7 +32,7 @@ from .figure import COLOURS, MARKERS, SOFT, Claim, Measured, judge
 from .labels import End, label_ends
 
 LOGS = tuple(float(v) for v in np.round(np.linspace(-6.0, 5.5, 24), 6))
-POINTS = tuple(float(v) for v in np.round(np.linspace(-2.2, 2.6, 25), 6))
+POINTS = tuple(float(v) for v in np.round(np.linspace(-2.2, 2.6, 13), 6))
 
 
 def _tensor(value: object) -> torch.Tensor:
@@ -60,7 +60,7 @@ def data(*, logs: Sequence[float] = LOGS, points: Sequence[float] = POINTS) -> D
         snrs = [math.exp(v) for v in logs]
         curves[name] = {
             "mmse": [mmse(law, r, ends) for r in snrs],
-            "area": [information(law, r, ends) for r in snrs],
+            "area": information_curve(law, snrs, ends),
             "direct": [direct_information(law, r, ends) for r in snrs],
         }
     law = _mixture()

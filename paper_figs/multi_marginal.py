@@ -1,8 +1,8 @@
 """A drift learned from snapshots: when it is found, how fast, and when it cannot be.
 
-Left the rate of an Ornstein-Uhlenbeck process against rounds of refinement, for two, three and five
-snapshots. Middle the mean path of a rotating process, bridged through four snapshots with a Brownian
-and with the refined reference. Right the error of the drift of the rotating process (solid) beside
+Left the rate of an Ornstein-Uhlenbeck process against rounds of refinement, for two, three and
+five snapshots. Middle the mean path of a rotating process, bridged through four snapshots with a
+Brownian and with the refined reference. Right the error of the drift of the rotating process (solid) beside
 the relative entropy (dashed), when the snapshots show the rotation and when they are stationary.
 """
 
@@ -20,7 +20,7 @@ from ..solvers.transport.multi_marginal import MultiMarginalBridge, Snapshot, sn
 from ..solvers.transport.reference import LinearReference, brownian, ornstein_uhlenbeck
 from ..solvers.transport.refinement import refine
 from .cache import Data
-from .figure import COLOURS, INK, MARKERS, SOFT, Claim, Measured, judge, progress
+from .figure import COLOURS, FAINT, INK, MARKERS, SOFT, Claim, Measured, judge, progress
 
 TIMES = {"2": (0.0, 2.0), "3": (0.0, 1.0, 2.0), "5": (0.0, 0.5, 1.0, 1.5, 2.0)}
 STARTS = {
@@ -116,7 +116,7 @@ def _draw_rates(axes: Axes, data: Data) -> None:
 
 def _draw_paths(axes: Axes, paths: dict[str, Any]) -> None:
     for name, colour, style, width in (
-        ("true", SOFT, "-", 3.0), ("brownian", COLOURS[1], "-", 1.3),
+        ("true", FAINT, "-", 5.0), ("brownian", COLOURS[1], "-", 1.3),
         ("refined", COLOURS[0], (0, (3, 2)), 1.3),
     ):  # fmt: skip
         axes.plot(*np.array(paths[name]).T, color=colour, ls=style, lw=width, label=name)
@@ -130,7 +130,7 @@ def _draw_plane(axes: Axes, data: Data) -> None:
         axes.semilogy(row["error"], color=COLOURS[k], marker=MARKERS[k], mec="white", label=name)
         axes.semilogy(row["entropy"], color=COLOURS[k], ls=(0, (4, 2)), lw=1.0)
     axes.set(title="Error of the drift (dashed: KL)", xlabel="rounds", ylim=(1e-10, 20.0))
-    axes.legend(loc="lower left")
+    axes.legend(loc="upper right", bbox_to_anchor=(1.0, 0.82))
 
 
 # the claims

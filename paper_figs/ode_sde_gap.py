@@ -128,7 +128,7 @@ def _growth(axes: Axes, data: Data) -> None:
             line = [row[name + suffix] for row in data["growth"]]
             mark = {"marker": MARKERS[k], "mec": "white", "mew": 0.6} if not suffix else {}
             axes.loglog(data["sizes"], line, color=COLOURS[k], ls=style, **mark)
-            text = words if not suffix else f"{words}: bound"
+            text = words if not suffix else "its bound"
             ends.append(End(data["sizes"][-1], line[-1], text, COLOURS[k]))
     axes.set(xlabel="size of the error of the score", title="W₂ and its bounds")
     axes.autoscale_view()

@@ -36,7 +36,7 @@ MODES, RADIUS, WIDTH = 8, 2.0, 0.1
 FAR = 4.0  # widths from every centre: between modes
 LAM_START, LAM, LAM_END = -4.0, 0.5, 4.0
 SHOWN = 5
-EXTENT, PIXELS = 3.0, 160
+EXTENT, PIXELS = 3.0, 260
 _LI = "Li et al. 2023, arXiv:2307.11308"
 _OWN = f"asked of {_LI}, not said there"
 _PALETTE = (*COLOURS, "#7bb4d9", "#f0a878")
@@ -78,9 +78,7 @@ def data(*, training: int = 256, batch: int = 2000, nfes: Sequence[int] = NFES) 
     return out
 
 
-def _run(
-    out: Data, name: str, fit: DpmOt, law: GaussianMixture, z: Tensor, known: Tensor
-) -> None:
+def _run(out: Data, name: str, fit: DpmOt, law: GaussianMixture, z: Tensor, known: Tensor) -> None:
     entry = get(name)
     model = exact_model(law, fit.process, entry.prediction)
     paths: dict[str, list[int]] = {"whole": [], "short": []}
@@ -171,7 +169,8 @@ def _draw_shares(axes: Axes, data: Data) -> None:
             )  # fmt: skip
     axes.axhline(math.exp(-0.5 * FAR**2), color=SOFT, lw=0.9)
     axes.text(data["nfes"][-1], math.exp(-0.5 * FAR**2) * 1.15, "exact", color=SOFT, ha="right")
-    axes.set(xscale="log", yscale="log", xlabel="evaluations")
+    axes.text(data["nfes"][0], 0.3 / batch, "none", color=SOFT, va="center")
+    axes.set(xscale="log", yscale="log", xlabel="evaluations", ylim=(None, 12.0))
     axes.set_xticks(data["nfes"], [str(n) for n in data["nfes"]])
     axes.legend(loc="upper right", fontsize=8)
     axes.set_title("Share of samples between modes")

@@ -20,6 +20,7 @@ from dataclasses import dataclass
 from functools import cache
 
 import numpy as np
+from numpy.typing import NDArray
 
 from ...solvers.errors import AnalysisError
 from ...solvers.process import Array
@@ -95,7 +96,9 @@ def normal_rule(count: int, nodes: int) -> tuple[Array, Array]:
     return np.stack([m.ravel() for m in mesh], 1) if count else np.zeros((1, 0)), weights
 
 
-def local_weights(at: Array, slot: Slot, nodes: int) -> tuple[Array, Array]:
+def local_weights(
+    at: Array, slot: Slot, nodes: int
+) -> tuple[NDArray[np.int64], Array]:
     """First node and weights (..., 10) of interpolation on a uniform grid; clamped to the slot."""
     place = (np.clip(at, slot.low, slot.high) - slot.low) / (slot.high - slot.low) * (nodes - 1)
     first = np.clip(np.floor(place).astype(int) - _POINTS // 2 + 1, 0, nodes - _POINTS)
@@ -106,7 +109,7 @@ def local_weights(at: Array, slot: Slot, nodes: int) -> tuple[Array, Array]:
 
 def memory_weights(at: Array, slot: Slot, nodes: Array) -> Array:
     """Weights (..., nodes) of interpolation on Chebyshev nodes; clamped to the slot."""
-    signs = (-1.0) ** np.arange(len(nodes))
+    signs: Array = np.where(np.arange(len(nodes)) % 2, -1.0, 1.0)
     signs[[0, -1]] /= 2
     return _barycentric(np.clip(at, slot.low, slot.high)[..., None] - nodes, signs)
 

@@ -78,6 +78,12 @@ def _live(sampler: Sampler, maps: GridMap) -> int:
         return QUICK_VECTORS + 1
 
 
+def few_vectors(sampler: Sampler) -> bool:
+    """Whether so few vectors live between two steps that a table over them is small."""
+    problem = nonlinear(2)
+    return _live(sampler, uniform_lam(problem.process, *STRETCH)) <= QUICK_VECTORS
+
+
 def nonlinear_rows(sampler: Sampler, *, quick: bool) -> list[Row]:
     """Weak and strong orders of a stochastic sampler on the nonlinear law.
 

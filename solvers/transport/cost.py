@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, Protocol, cast
 
 import torch
 from torch import Tensor
@@ -112,7 +112,7 @@ class CloudCost:
                 f"points, got {tuple(found.shape)}"
             )
             raise ShapeError(msg)
-        return found.to(torch.float64, copy=True)
+        return found.detach().to(torch.float64, copy=True)
 
     def exponents(self, rows: slice, scale: float, p: Tensor, q: Tensor) -> Tensor:
         """``p_i + q_j - scale c_ij``."""
@@ -222,6 +222,7 @@ def cost_between(x: Any, y: Any, cost: Any) -> Cost:
     if x is None or y is None:
         msg = "give two clouds of points x and y, or a matrix of costs"
         raise InvalidLawError(msg)
+    function = cast(CostFunction | None, cost)
     x, y = parameter(x, "x", (None, None)), parameter(y, "y", (None, None))
     if x.shape[1] != y.shape[1] or x.device != y.device:
         msg = (
@@ -229,7 +230,7 @@ def cost_between(x: Any, y: Any, cost: Any) -> Cost:
             f"on {x.device} and {y.device}"
         )
         raise InvalidLawError(msg)
-    return SquaredDistance(x, y) if cost is None else CloudCost(x, y, cost)
+    return SquaredDistance(x, y) if function is None else CloudCost(x, y, function)
 
 
 def weights_of(value: Any, count: int, device: torch.device) -> Tensor:

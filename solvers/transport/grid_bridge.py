@@ -3,8 +3,8 @@ r"""Schrodinger bridges between any two densities on a grid, by Sinkhorn's itera
 The coupling of the ends is ``F(x) k(x, y) G(y)``, k the transition of ``sigma W`` over [0, 1]; F
 and G are found by demanding one marginal after the other. Then, as for every such bridge,
 ``rho_u = F_u G_u`` with ``F_u = F * N(0, sigma^2 u)``, ``G_u = G * N(0, sigma^2 (1 - u))``, and
-``drift = sigma^2 grad log G_u``. All sums are trapezoidal sums on uniform nodes, which are spectrally
-accurate for smooth densities that vanish at the edges, and are taken in logarithms.
+``drift = sigma^2 grad log G_u``. All sums are trapezoidal sums on uniform nodes, which are
+spectrally accurate for smooth densities that vanish at the edges, and are taken in logarithms.
 
 Three numbers bound the accuracy: the mass that the edges cut off, the spacing of the nodes against
 the width of a kernel (``exp(-2 pi^2 (width/spacing)^2)``), and the error of the marginals.

@@ -10,8 +10,9 @@ both with the law of x_u at every u, if they start in it. They are equations for
 with the drift ``-(b - epsilon s)``. The noise is additive, and varies with u as epsilon does.
 
 epsilon costs steps (the drift is as stiff as ``epsilon s``) and buys stability against a wrong b;
-see ``analysis/interpolant_error.py``. At an end where the score is large, a profile that vanishes
-there helps; but ``sqrt(u (1 - u))`` has no derivative at the ends, ``(u (1 - u))^2`` has.
+see ``analysis/interpolant_error.py``. Where the score is large at an end, a profile that vanishes
+there helps. But the root of ``u (1 - u)`` has no derivative at the ends, which costs methods whose
+laws converge as ``h^2`` a factor ``log(1/h)``; ``(u (1 - u))^2`` costs nothing.
 
 Albergo, Boffi & Vanden-Eijnden 2023, arXiv:2303.08797, sec. 2.3. epsilon is half the squared
 diffusion; it is not eta, which is relative to the noise of a diffusion process.

@@ -6,15 +6,15 @@ A pair (x_0, x_1) and Brownian motion ``sigma W`` pinned to it give states
 
 and the pinned motion has the drift ``(x_1 - x_u)/(1 - u)``. Least squares on that target gives
 ``(E[x_1 | x_u] - x_u)/(1 - u)``: the drift of the Markov process with the marginals of the mixture
-of pinned motions. So all that is learned is the predictor ``E[x_1 | x_u]``, whose target has bounded
-variance; sigma = 0 is flow matching.
+of pinned motions. So all that is learned is the predictor ``E[x_1 | x_u]``, whose target has
+bounded variance; sigma = 0 is flow matching.
 
 Run from fresh samples of the first end, that process makes new pairs. Seen backwards, pinned
-Brownian motion is pinned Brownian motion: the next half-step is the same with the ends exchanged, and
-starts from samples of the second end. Repeated, this is DSBM: from independent pairs it is
+Brownian motion is pinned Brownian motion: the next half-step is the same with the ends exchanged,
+and starts from samples of the second end. Repeated, this is DSBM: from independent pairs it is
 iterative Markovian fitting (IMF), from the reference's own pairs ``(x_0, x_0 + sigma z)``
-iterative proportional fitting (IPF), the iteration of DSB and of Sinkhorn; the exact iterates between
-Gaussians are those of :mod:`.gaussian_iterations`.
+iterative proportional fitting (IPF), the iteration of DSB and of Sinkhorn; the exact iterates
+between Gaussians are those of :mod:`.gaussian_iterations`.
 
 Peluchetti 2023, arXiv:2304.00917; Shi, De Bortoli, Campbell & Doucet 2023, arXiv:2303.16852;
 De Bortoli et al. 2021, arXiv:2106.01357.
@@ -161,7 +161,7 @@ def dsbm(
     start: str = "independent",
     seed: int = 0,
 ) -> Iterator[Half]:
-    """The half-steps of diffusion Schrodinger bridge matching. Endless; the pairs of the start first.
+    """The half-steps of diffusion Schrodinger bridge matching, after the pairs of the start. Endless.
 
     Independent pairs are followed by a half-step run forward. The reference's own pairs are run
     forward already, so the first learned half-step runs backward: only then is the iteration that

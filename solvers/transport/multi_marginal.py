@@ -33,7 +33,9 @@ class Snapshot(NamedTuple):
     cov: Any
 
 
-def snapshots(reference: LinearReference, start: Snapshot, times: Sequence[float]) -> list[Snapshot]:
+def snapshots(
+    reference: LinearReference, start: Snapshot, times: Sequence[float]
+) -> list[Snapshot]:
     """The laws of a linear process at ``times``, not before ``start.time``, from its start."""
     mean, cov = (torch.as_tensor(v, dtype=torch.float64) for v in start[1:])
     out = []

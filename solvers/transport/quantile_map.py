@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
@@ -186,7 +187,7 @@ class QuantileMap:
         values = gap(edges)
         turns = np.flatnonzero(values[:-1] * values[1:] < 0)
         scalar = lambda z: float(gap(np.array(z)))  # noqa: E731
-        cuts = [brentq(scalar, edges[k], edges[k + 1], xtol=1e-14) for k in turns]
+        cuts: Any = [brentq(scalar, edges[k], edges[k + 1], xtol=1e-14) for k in turns]
         return _adaptive(lambda z: np.abs(gap(z)) ** power, np.union1d(edges, cuts))
 
 

@@ -9,8 +9,8 @@ Two half-steps, each of which lowers the same ``KL(Q | P_theta)``, theta = (F, a
 L is known and stays: with another L the relative entropy of paths is infinite. Where the snapshots
 are those of a linear process with this L its theta is a fixed point, with KL = 0. But KL = 0 says
 only that theta has these snapshots. A stationary law, for one, says nothing of the rotation in it
-(``F = -k 1 + w J`` has one stationary law for all w), and the iteration then rests at a drift that is
-wrong and fits. :func:`unseen` finds such directions, :func:`refine` says so.
+(``F = -k 1 + w J`` has one stationary law for all w), and the iteration then rests at a drift
+that is wrong and fits. :func:`unseen` finds such directions, :func:`refine` says so.
 
 Shen, Berlinghieri & Broderick 2024, arXiv:2408.06277; the closed steps and the verdict are ours.
 """

@@ -104,7 +104,7 @@ class SemiDiscreteMap:
         return (points(x, self.atoms) @ self.atoms.mT + self.heights).argmax(1)
 
     def __call__(self, x: Tensor, source: Source | None = None) -> Tensor:
-        """T(x) for points x of shape (B, d); say which ``source`` they are from to have it checked.
+        """T(x) for points x of shape (B, d); name their ``source`` to have it checked.
 
         Raises
         ------
@@ -148,7 +148,7 @@ def semi_discrete(
     Parameters
     ----------
     source : Source
-        :class:`Box`, :class:`Normals` (see also :func:`normal`), :class:`Line` or :class:`Sampled`.
+        :class:`Box`, :class:`Normals` (see :func:`normal`), :class:`Line` or :class:`Sampled`.
     atoms : array
         y, shape (K, d), all different.
     weights : array, optional
@@ -185,8 +185,11 @@ def semi_discrete(
         cells = rule(psi)
     else:
         psi, cells, steps = newton(rule, w, _start(source, y, w), goal, max_iterations)
-    tensors = (torch.from_numpy(v) for v in (y, w, psi - psi.mean(), cells.masses))
-    return SemiDiscreteMap(source, *tensors, cells.cost, goal, steps, rule.method)
+    found = [torch.from_numpy(v) for v in (y, w, psi - psi.mean(), cells.masses)]
+    atoms, weights, potential, masses = found
+    return SemiDiscreteMap(
+        source, atoms, weights, potential, masses, cells.cost, goal, steps, rule.method
+    )
 
 
 def _targets(source: Source, atoms: Any, weights: Any) -> tuple[Array, Array]:

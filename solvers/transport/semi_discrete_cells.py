@@ -8,7 +8,7 @@ Masses are then smooth in psi, which counting points is not.
 
 from __future__ import annotations
 
-from typing import NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,6 +18,7 @@ from scipy.stats import qmc
 from .semi_discrete_sources import Box, Line, Normals
 
 Array = NDArray[np.float64]
+Index = NDArray[np.integer[Any]]
 _ENDS = 8.5  # standard deviations of the trapezoidal rule across parallel lines
 _SEED = 20230711
 
@@ -85,11 +86,11 @@ def lower_envelope(slopes: Array, heights: Array) -> Envelope:
     return Envelope(who[:, :used], start[:, : used + 1])
 
 
-def laplacian(first: Array, second: Array, rates: Array, count: int) -> Array:
+def laplacian(first: Index, second: Index, rates: Array, count: int) -> Array:
     """The matrix of exchanges ``rates`` between cells: minus them off the diagonal, rows to 0."""
     both = np.concatenate([first * count + second, second * count + first]).astype(np.int64)
     pairs = np.bincount(both, np.concatenate([rates, rates]), count * count)
-    pairs = pairs.reshape(count, count)
+    pairs = pairs.astype(np.float64).reshape(count, count)
     return np.diag(pairs.sum(1)) - pairs
 
 
@@ -121,7 +122,7 @@ class LineCells:
         inner = start[0, 1:-1]
         mass = np.diff(np.concatenate([[0.0], source.cdf(inner), [1.0]]))
         first = np.diff(np.concatenate([[0.0], source.first(inner), source.mean]))
-        masses = np.bincount(who[0], mass, len(y))
+        masses = np.bincount(who[0], mass, len(y)).astype(np.float64)
         cost = source.second_moment + masses @ (y * y) - 2 * y[who[0]] @ first
         return Cells(masses, np.zeros((len(y), len(y))), float(cost))
 
@@ -161,7 +162,9 @@ class RayCells:
             cost += float(mass @ heights[row, j] + bend @ slopes[j])
             later = level > 0
             i = who[row[later], level[later] - 1]
-            rates = (share * _density(low))[later] / np.maximum(slopes[i] - slopes[j[later]], 1e-300)
+            rates = (share * _density(low))[later] / np.maximum(
+                slopes[i] - slopes[j[later]], 1e-300
+            )
             matrix += laplacian(i, j[later], rates, count)
         return Cells(masses, matrix, cost + self.source.second_moment)
 

@@ -96,7 +96,9 @@ def _clip(cells: Polygons, normal: Array, offset: Array, other: Index) -> Polygo
     total = keep.sum(1)
     order = np.argsort(~keep, axis=1, kind="stable")[:, : max(int(total.max()), 1)]
     return Polygons(
-        np.take_along_axis(points, order[..., None], 1), total, np.take_along_axis(labels, order, 1)
+        np.take_along_axis(points, order[..., None], 1),
+        total,
+        np.take_along_axis(labels, order, 1),
     )
 
 

@@ -185,7 +185,9 @@ def nearest_distances(x: Tensor, data: Tensor) -> Tensor:
         msg = f"samples and data must be of one shape, got {tuple(x.shape)}, {tuple(data.shape)}"
         raise ShapeError(msg)
     return torch.cdist(
-        x.flatten(1).double(), data.flatten(1).double(), compute_mode="donot_use_mm_for_euclid_dist"
+        x.flatten(1).double(),
+        data.flatten(1).double(),
+        compute_mode="donot_use_mm_for_euclid_dist",
     ).amin(1)
 
 

@@ -115,7 +115,7 @@ class Kernel:
         return f / self.epsilon + self.a.log(), g / self.epsilon + self.b.log()
 
     def _exp(self, e: Tensor) -> Tensor:
-        return torch.nn.functional.threshold_(e, self.floor, -torch.inf).exp_()
+        return torch.threshold_(e, self.floor, -torch.inf).exp_()
 
     def blocks(self) -> Iterator[tuple[slice, Tensor]]:
         """Slices of rows and the rows of M."""

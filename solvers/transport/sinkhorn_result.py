@@ -31,6 +31,10 @@ class Level:
 class EntropicPlan:
     r"""The plan ``P_ij = a_i b_j exp((f_i + g_j - c_ij)/epsilon)`` between two weighted clouds.
 
+    At small epsilon clouds fall into groups between which hardly any mass can flow. The marginals
+    and the plan are then met long before the potentials, which may be off by more than epsilon,
+    each group by a number of its own.
+
     Attributes
     ----------
     f, g : Tensor

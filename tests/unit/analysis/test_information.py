@@ -11,6 +11,7 @@ import torch
 from fokker.analysis.information import (
     direct_information,
     information,
+    information_curve,
     mmse,
     pointwise_information,
 )
@@ -63,6 +64,13 @@ def test_two_points_have_the_error_of_the_hyperbolic_tangent():
     assert mmse(law, 1e-9, (-1.0, 1.0)) == pytest.approx(1.0)
 
 
+def test_a_sweep_is_its_single_integrals():
+    snrs, ends = [0.4, 0.7, 1.3], (-8.0, 8.0)
+    found = information_curve(mixture(), snrs, ends)
+    truth = [direct_information(mixture(), r, ends) for r in snrs]
+    assert found == pytest.approx(truth, rel=1e-10)
+
+
 def test_of_a_mixture_the_two_ways_agree():
     reach = (-8.0, 8.0)
     for snr in (0.3, 20.0):
@@ -87,6 +95,7 @@ def test_a_difference_of_denoisers_is_a_ratio_of_densities(part: int):
     [
         (lambda: mmse(Empirical(torch.zeros(2, 2, dtype=F64)), 1.0, (0, 1)), "dimension 1"),
         (lambda: mmse(normal(1.0), -1.0, (-9, 9)), "finite snr"),
+        (lambda: information_curve(normal(1.0), [1.0, 3.0], (-9, 9)), "must increase"),
         (lambda: direct_information(normal(1.0), 1.0, (9, -9)), "interval"),
         (lambda: information(normal(1.0), math.inf, (-9, 9)), "finite and not negative"),
         (lambda: pointwise_information(

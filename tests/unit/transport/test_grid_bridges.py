@@ -73,7 +73,9 @@ def test_sweeps_shrink_the_error_by_the_squared_correlation_of_the_ends():
     plan = EntropicGaussian([-0.7], [[1.0]], [0.8], [[0.5]], 2 * 0.9**2)
     errors = both()[0].errors
     assert errors[15] / errors[14] == pytest.approx(plan.sinkhorn_rates()[0], rel=1e-3)
-    assert len(errors) == pytest.approx(math.log(1e-12) / math.log(plan.sinkhorn_rates()[0]), abs=4)
+    assert len(errors) == pytest.approx(
+        math.log(1e-12) / math.log(plan.sinkhorn_rates()[0]), abs=4
+    )
 
 
 @pytest.mark.parametrize("dim", [1, 2])

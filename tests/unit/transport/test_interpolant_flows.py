@@ -73,7 +73,7 @@ def test_an_encoder_decoder_asks_for_a_node_where_it_forgets():
     missed = errors("encoder-decoder", "exp_rk4_data", uneven)
     assert missed(64) > 10 * errors("encoder-decoder", "exp_rk4_data", even)(64)
     across = errors("encoder-decoder", "unipc_3", even)
-    assert slope(across, 128) < 2.3  # its history lies on the other side of the kink
+    assert slope(across, 128) < 2.5  # its history lies on the other side of the kink
 
     def restarted(n: int) -> float:
         at = x

@@ -65,9 +65,7 @@ def exact_halves(steps: int, reference: bool) -> Iterator[tuple[float, ...]]:
         yield tuple(float(v) for v in law)
         x, va, y, vb, c = law
         if forward:
-            end, var, cross = stepped(
-                GaussianBridge(x, va, y, vb, ENDS.reference, c), m, a, steps
-            )
+            end, var, cross = stepped(GaussianBridge(x, va, y, vb, ENDS.reference, c), m, a, steps)
             law = (m, a, end, var, cross)
         else:
             end, var, cross = stepped(
@@ -148,7 +146,11 @@ def test_the_drift_of_a_mixture_bridge_has_the_least_matching_loss():
     x0, x1 = bridge.sample(20_000, seed=1)
     z = torch.randn(x0.shape, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
     losses = [
-        float(matching_loss(lambda x, u, s=s: x + s * (bridge.last_given(x, u) - x), x0, x1, 0.4, 1.0, z))
+        float(
+            matching_loss(
+                lambda x, u, s=s: x + s * (bridge.last_given(x, u) - x), x0, x1, 0.4, 1.0, z
+            )
+        )
         for s in (0.8, 1.0, 1.2)
     ]
     assert losses[1] < min(losses[0], losses[2]) - 0.005
@@ -199,7 +201,9 @@ def test_a_network_predicts_the_end_of_a_mixture_bridge_where_a_line_cannot():
         (lambda: dsbm(FIRST, LAST, 0.0, LinearLearner()), InvalidLawError, "sigma must be"),
         (lambda: dsbm(FIRST, LAST, 1.0, LinearLearner(), start="x"), InvalidLawError, "start 'x'"),
         (
-            lambda: bridge_state(*(torch.zeros(n, 1) for n in (2, 3)), 0.5, 1.0, torch.zeros(2, 1)),
+            lambda: bridge_state(
+                *(torch.zeros(n, 1) for n in (2, 3)), 0.5, 1.0, torch.zeros(2, 1)
+            ),
             ShapeError,
             r"\(2, 1\), \(3, 1\)",
         ),

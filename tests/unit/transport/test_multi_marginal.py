@@ -52,7 +52,7 @@ def path_entropy(cov: Tensor, mean: Tensor, bridge: MultiMarginalBridge) -> floa
 
 
 def test_no_other_joint_law_of_the_snapshots_is_closer_to_the_reference():
-    """Every pair of times is perturbed, with the marginals kept; and KL is the sum of stretches."""
+    """Every pair of times is perturbed, the marginals kept; and KL is the sum of stretches."""
     bridge = plane()
     mean, cov = bridge.joint()
     least = path_entropy(cov, mean, bridge)

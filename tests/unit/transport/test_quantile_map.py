@@ -68,7 +68,9 @@ def test_the_map_back_undoes_it_in_both_tails():
     torch.testing.assert_close(back(there(x)), x, rtol=1e-12, atol=1e-12)
     flat = QuantileMap(exponential(), gaussian())
     far = torch.tensor([1e-30, 1.0, 600.0], dtype=torch.float64)
-    torch.testing.assert_close(QuantileMap(gaussian(), exponential())(flat(far)), far, rtol=1e-11, atol=0)
+    torch.testing.assert_close(
+        QuantileMap(gaussian(), exponential())(flat(far)), far, rtol=1e-11, atol=0
+    )
 
 
 def test_bad_input_of_quantile_maps_gets_one_sentence():
@@ -85,9 +87,9 @@ def test_bad_input_of_quantile_maps_gets_one_sentence():
     with pytest.raises(InvalidLawError, match="stds must be positive"):
         gaussian_mixture(np.ones(1), np.ones(1), np.zeros(1))
     step = QuantileMap(uniform(), gaussian())
-    with pytest.raises(InvalidLawError, match="power must be at least 1, got 0.5"):
+    with pytest.raises(InvalidLawError, match=r"power must be at least 1, got 0\.5"):
         step.cost(0.5)
-    with pytest.raises(ShapeError, match="float64 tensor on the host, got torch.float32"):
+    with pytest.raises(ShapeError, match=r"float64 tensor on the host, got torch\.float32"):
         step(torch.zeros(2))
     for bad in (2.0, math.nan):
         with pytest.raises(NonFiniteError, match="range of the source, uniform"):

@@ -1,4 +1,4 @@
-"""DPM-OT on a ring of eight modes: latents, few steps, what is between modes, what is memorised."""
+"""DPM-OT on a ring of eight modes: latents, few steps, samples between modes, memorisation."""
 
 import math
 
@@ -128,8 +128,8 @@ def test_bad_input_gets_one_sentence(fitted: DpmOt):
     assert fitted.latents(z, source=standard_normal(2)).shape == (3, 2)
     with pytest.raises(ShapeError, match=r"z must be of shape \(B, 2\), got \(3, 1\)"):
         fitted.latents(z[:, :1])
-    with pytest.raises(InvalidLawError, match="the grid must begin at lam = 0.5, got -4"):
-        grids = uniform_lam(PROCESS, -4.0, END)
+    grids = uniform_lam(PROCESS, -4.0, END)
+    with pytest.raises(InvalidLawError, match=r"the grid must begin at lam = 0\.5, got -4"):
         fitted.sample(model, "ddim", z, steps=2, lam_end=END, grids=grids)
     with pytest.raises(InvalidLawError, match="copies must be at least 1, got 0"):
         fit_dpm_ot(PROCESS, z, LAM, copies=0)
