@@ -76,9 +76,7 @@ def exact_line(path: MixtureInterpolant, u: float, epsilon: float = 0.0) -> Line
     return Line((out[1:] - out[0]).T, out[0])
 
 
-def drift_cost(
-    path: MixtureInterpolant, error: DriftError, epsilon: float | Profile
-) -> DriftCost:
+def drift_cost(path: MixtureInterpolant, error: DriftError, epsilon: float | Profile) -> DriftCost:
     """Law, KL and bound for a Gaussian interpolant whose drift ``b + epsilon s`` has an error.
 
     Parameters

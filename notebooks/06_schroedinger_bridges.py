@@ -105,18 +105,18 @@ plt.show()
 #
 # In general no formula exists. The coupling has the form $F(x)\,k(x, y)\,G(y)$, with the kernel of
 # the reference, and Sinkhorn's iteration finds $F$ and $G$ by mending one marginal after
-# the other. To check it we turn the problem round: *choose* mixtures $F$ and $G$. Then the ends, the law at
-# each time and the drift are mixtures in closed form, and the bridge is exact by construction.
+# the other. To check it we turn the problem round: *choose* mixtures $F$ and $G$. Then the ends,
+# the law at each time and the drift are mixtures in closed form, and the bridge is exact by
+# construction.
 
 # %%
 means = torch.tensor([[-1.5], [1.0]])
-first = GaussianMixture([0.3, 0.7], means, torch.full((2, 1, 1), 0.6))
-last = GaussianMixture([0.5, 0.5], 2.5 * means.flip(0), torch.full((2, 1, 1), 0.3))
+first = GaussianMixture(torch.tensor([0.3, 0.7]), means, torch.full((2, 1, 1), 0.6))
+last = GaussianMixture(torch.tensor([0.5, 0.5]), 2.5 * means.flip(0), torch.full((2, 1, 1), 0.3))
 exact = MixtureBridge(first, last, 1.0)
 line = torch.linspace(-10, 10, 301)
-grid = GridBridge(
-    [line], *(exact.law(u).log_density(line[:, None]).exp() for u in (0.0, 1.0)), 1.0
-)
+start, stop = (exact.law(u).log_density(line[:, None]).exp() for u in (0.0, 1.0))
+grid = GridBridge([line], start, stop, 1.0)
 figure, (left, right) = plt.subplots(1, 2, figsize=(10, 3.4), layout="constrained")
 for k, u in enumerate((0.0, 0.25, 0.5, 0.75, 1.0)):
     left.plot(line, grid.density(u), color=COLOURS[k], label=f"u = {u:g}")
@@ -253,5 +253,5 @@ check("the answer", lambda bridge, x, u: bridge.drift(x, u) - 0.5 * bridge.score
 
 # %% [markdown]
 # **What to remember.** A bridge is a coupling of its ends and nothing else. Two iterations find
-# it, at rates that can be predicted, so a solver can be held to them. And relative entropy zero is not
-# the same as a known drift.
+# it, at rates that can be predicted, so a solver can be held to them. And relative entropy zero
+# is not the same as a known drift.

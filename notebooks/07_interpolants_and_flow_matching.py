@@ -100,9 +100,9 @@ plt.show()
 # %% [markdown]
 # ## 2. The ODE
 #
-# The law of $x_u$ is carried by the velocity $b(x, u) = E[\dot x_u \mid x_u = x]$. With $t = 1 - u$
-# that is a flow model, $-b(x, 1 - t)$ being its prediction, and every sampler of the ODE here runs
-# on it, with the order that it has:
+# The law of $x_u$ is carried by the velocity $b(x, u) = E[\dot x_u \mid x_u = x]$. With
+# $t = 1 - u$ that is a flow model, $-b(x, 1 - t)$ being its prediction, and every sampler of the
+# ODE here runs on it, with the order that it has:
 
 # %%
 path = between(linear(), first, last)
@@ -147,7 +147,7 @@ print(f"largest error of the log-density: {float(gap):.1e}")
 # and $b - \varepsilon s$ for the way back. The paths differ, the law at each $u$ does not.
 
 # %%
-times = np.linspace(0, 1, 101)
+times = np.linspace(0, 1, 101).tolist()
 figure, places = plt.subplots(1, 4, figsize=(12, 3), sharey=True, layout="constrained")
 settings = [(forward_sde, 0.0), (forward_sde, 0.3), (forward_sde, bump(3.0)), (backward_sde, 0.3)]
 titles = ["ε = 0", "ε = 0.3", "ε = 12 u(1 - u)", "backward, ε = 0.3"]
@@ -157,7 +157,7 @@ for axes, colour, (make, noise), title in zip(places, COLOURS, settings, titles,
     sde = make(path.velocity, path.score, noise)
     seen = solve(sde, sra1, times, one, noise=CellNoise(1), save_at=range(101)).saved
     paths = torch.cat([seen[k] for k in range(101)], 1).T
-    axes.plot(1 - times if back else times, paths, color=colour, lw=0.8)
+    axes.plot([1 - t for t in times] if back else times, paths, color=colour, lw=0.8)
     axes.set(title=title, xlabel="u")
 plt.show()
 
@@ -180,7 +180,7 @@ for colour, method in zip(COLOURS, (euler_maruyama, sra1), strict=False):
     errors = []
     for noise in (0.0, *sizes):
         sde = forward_sde(gauss.velocity, gauss.score, float(noise))
-        out = affine_law(sde, method, np.linspace(0, 1, 25), means[0], covs[0])
+        out = affine_law(sde, method, np.linspace(0, 1, 25).tolist(), means[0], covs[0])
         errors.append(float(gaussian_w2(*out, means[1], covs[1])))
     axes.loglog(sizes, errors[1:], "o-", color=colour, label=method.name)
     axes.axhline(errors[0], color=colour, ls=":")
@@ -261,8 +261,8 @@ field = learn_field(path.interpolant, *path.sample(20_000, seed=5), steps=500, s
 figure, places = plt.subplots(1, 3, figsize=(10, 2.8), sharey=True, layout="constrained")
 for axes, u in zip(places, (0.2, 0.5, 0.8), strict=True):
     near = x[path.law(u).log_density(x) > -5]
-    axes.plot(near, path.velocity(near[:, None], u), color="black", label="exact")
-    axes.plot(near, field(near[:, None], u), color=COLOURS[1], ls="--", label="learned")
+    axes.plot(near, path.velocity(near, u), color="black", label="exact")
+    axes.plot(near, field(near, u), color=COLOURS[1], ls="--", label="learned")
     axes.set(title=f"velocity at u = {u}", xlabel="x")
 places[0].legend()
 plt.show()
@@ -282,9 +282,9 @@ def drift(y, r):
 
 
 def check(name, f):
-    """Moments at the end by 400 small steps, exactly."""
+    """Moments at the end by 200 steps, exactly."""
     sde = forward_sde(f, lambda y, _r: 0 * y, 0.5)  # the noise of epsilon = 1/2, no more drift
-    out = affine_law(sde, sra1, np.linspace(0, 1, 201), means[1], covs[1])
+    out = affine_law(sde, sra1, np.linspace(0, 1, 201).tolist(), means[1], covs[1])
     gap = float(gaussian_w2(*out, means[0], covs[0]))
     print(f"{name}: W2 {gap:.1e}: {'well done' if gap < 1e-3 else 'another law'}")
 

@@ -58,8 +58,8 @@ def data(
         out["right"][name] = [_classified(h) for h in found]
         if name == "network":
             out["paths"] = _paths(found, sides[0][:shown], steps)
-    moments = [v for images in sides for v in (images.mean(0), _cov(images))]
-    out["gaussian"] = float(EntropicGaussian(*moments, 2 * SIGMA**2).transport)
+    (m, a), (n, b) = ((images.mean(0), _cov(images)) for images in sides)
+    out["gaussian"] = float(EntropicGaussian(m, a, n, b, 2 * SIGMA**2).transport)
     return out
 
 

@@ -2,8 +2,8 @@
 
 N(-a, 1) to N(a, 1) with a = 0.1 and unit noise, d independent coordinates: the problem on which
 DSBM was shown. Its answer has ``Cov(X_0, X_1) = (5^{1/2} - 1)/2`` in every coordinate. Left the
-covariance after each half-step of iterative Markovian fitting (IMF) and proportional fitting (IPF), exact and
-learned from samples by lines; right the exact errors and their rates.
+covariance after each half-step of iterative Markovian fitting (IMF) and proportional fitting
+(IPF), exact and learned from samples by lines; right the exact errors and their rates.
 """
 
 from __future__ import annotations

@@ -86,7 +86,8 @@ def data(*, rows: int = 61, columns: int = 121, sizes: int = 9, steps: int = 32)
             errors[name].append(_w2(name, e, steps))
     return {
         "side": SIDE, "densities": densities, "epsilons": epsilons.tolist(), "costs": costs,
-        "ode": drift_cost(plane(), same_error(0.0, WRONG_B, 2), 0.0).kl, "steps": steps, "right": right,
+        "ode": drift_cost(plane(), same_error(0.0, WRONG_B, 2), 0.0).kl, "right": right,
+        "steps": steps,
         "errors": errors, "errors_ode": {name: _w2(name, 0.0, steps) for name in METHODS},
     }  # fmt: skip
 
@@ -131,7 +132,9 @@ def draw(data: Data) -> Figure:
 def _costs(axes: Axes, data: Data) -> None:
     x, costs = data["epsilons"], data["costs"]
     axes.loglog(x, costs["bound"], color=COLOURS[1], label="bound for the SDE")
-    axes.loglog(x, costs["kl"], MARKERS[0], ls="-", color=COLOURS[0], ms=4.5, label="KL of the SDE")
+    axes.loglog(
+        x, costs["kl"], MARKERS[0], ls="-", color=COLOURS[0], ms=4.5, label="KL of the SDE"
+    )
     axes.axhline(data["ode"], color=COLOURS[2], ls="--", label="KL of the ODE")
     axes.set(xlabel="epsilon", ylabel="KL at u = 1")
     axes.set_title("Wrong velocity and score", size=10)

@@ -2,8 +2,9 @@
 
 Left the rate of an Ornstein-Uhlenbeck process against rounds of refinement, for two, three and
 five snapshots. Middle the mean path of a rotating process, bridged through four snapshots with a
-Brownian and with the refined reference. Right the error of the drift of the rotating process (solid) beside
-the relative entropy (dashed), when the snapshots show the rotation and when they are stationary.
+Brownian and with the refined reference. Right the error of the drift of the rotating process
+(solid) beside the relative entropy (dashed), when the snapshots show the rotation and when they
+are stationary.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """A small network as the predictor of a bridge: what DSBM learns where no line will do.
 
 The network is that of :mod:`.learned`, ``v(x, u)`` with ``E[x_1 | x_u] = x + (1 - u) v``: its
-target ``(x_1 - x_u)/(1 - u)`` is weighed by ``(1 - u)^2``, so that the noise of the target near the
-end does not drown the rest. Seconds on a processor.
+target ``(x_1 - x_u)/(1 - u)`` is weighed by ``(1 - u)^2``, so that the noise of the target near
+the end does not drown the rest. Seconds on a processor.
 """
 
 from __future__ import annotations

@@ -61,7 +61,7 @@ class Resolution:
 
     state: int = 320
     fewer: int = 0
-    noise: tuple[int, ...] = (1, 10, 8, 6, 5)
+    noise: tuple[int, ...] = (1, 16, 8, 6, 5)
 
     @property
     def most_noises(self) -> int:

@@ -1,17 +1,17 @@
-r"""Any ODE ``dx/du = b(x, u)`` on [0, 1] as a flow model, so that the registry's samplers solve it.
+r"""Any ODE ``dx/du = b(x, u)`` on [0, 1] as a flow model: the registry's samplers solve it.
 
 The probability-flow ODE of rectified flow is ``dx/dt = eps - D``, its "flow" prediction. With
 ``t = 1 - u`` a velocity b is the flow prediction ``-b(x, 1 - t)``, and *defines* the others::
 
     D = x + t b,        eps = x - (1 - t) b,        alpha = u,    sigma = 1 - u
 
-whatever the law of x is. Every plan of the ODE rests on ``dx = D dalpha + eps dsigma`` alone, so it
-keeps the order that it has, on grids inside (0, 1); plans that step to the ends do that too. One
-step of ``ddim`` is one of Euler in u: D and eps are constant over it iff b is.
+whatever the law of x is. Every plan of the ODE rests on ``dx = D dalpha + eps dsigma`` alone, so
+it keeps the order that it has, on grids inside (0, 1). From u = 0 itself only plans on the data
+prediction start (there eps is x, whatever b is). One step of ``ddim`` is one of Euler in u.
 
-*Only the ODE.* This eps is no score: ``-eps/sigma`` is the score of x if x_0 is N(0, I), independent
-of x_1, and the interpolant is straight; else a sampler that draws noise ends in another law. The
-SDEs of interpolants are in :mod:`.interpolant_sde`.
+*Only the ODE.* This eps is no score: ``-eps/sigma`` is the score of x if x_0 is N(0, I),
+independent of x_1, and the interpolant is straight; else a sampler that draws noise ends in
+another law. The SDEs of interpolants are in :mod:`.interpolant_sde`.
 
 Stochastic interpolants: Albergo, Boffi & Vanden-Eijnden 2023, arXiv:2303.08797; the clock of
 rectified flow: Liu et al. 2022, arXiv:2209.03003.
@@ -37,7 +37,7 @@ Velocity = Callable[[Tensor, float], Tensor]
 """``b(x, u)``: x of shape (B, *D), u a float in [0, 1]; the shape of x."""
 
 FLOW = RectifiedFlow()
-"""The process on whose grids an interpolant is sampled: ``t = 1 - u``, ``lam = log(u/(1 - u))``."""
+"""The process whose grids an interpolant is sampled on: ``t = 1 - u``, ``lam = log(u/(1-u))``."""
 
 
 def flow_model(velocity: Velocity, prediction: str = "flow") -> Model:

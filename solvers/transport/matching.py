@@ -161,7 +161,7 @@ def dsbm(
     start: str = "independent",
     seed: int = 0,
 ) -> Iterator[Half]:
-    """The half-steps of diffusion Schrodinger bridge matching, after the pairs of the start. Endless.
+    """The pairs of the start, and half-steps of diffusion Schrodinger bridge matching. Endless.
 
     Independent pairs are followed by a half-step run forward. The reference's own pairs are run
     forward already, so the first learned half-step runs backward: only then is the iteration that

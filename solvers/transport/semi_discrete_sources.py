@@ -214,8 +214,7 @@ def standard_normal(dim: int) -> Normals:
 class Sampled:
     """Any law that can be drawn from: ``sample(n, seed)`` gives points (n, d).
 
-    Mean and second moment are those of 4096 draws. Two of them are the same law only if they draw
-    by the same function.
+    Moments are those of 4096 draws. Two are the same law only if they draw by one function.
 
     Raises
     ------

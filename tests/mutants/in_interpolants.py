@@ -55,7 +55,7 @@ MUTANTS = [
         "last = n + ((c.alpha * cross + c.beta * b)", "coupling not transposed", FIELDS,
     ),
     Mutant(
-        EXACT, "sign = -1.0 if backward else 1.0", "sign = 1.0", "one drift for both ways", FIELDS,
+        EXACT, "sign = -1.0 if backward else 1.0", "sign = 1.0", "one drift for both ways", SDES,
     ),
     Mutant(
         EXACT, "return -math.sqrt(self.interpolant.at(u).gamma2) * self",

@@ -35,14 +35,15 @@ def designed(dim: int) -> tuple[GridBridge, MixtureBridge]:
     gen = torch.Generator().manual_seed(dim)
     means = torch.randn(2, 2, dim, generator=gen, dtype=torch.float64)
     covs = torch.eye(dim, dtype=torch.float64).expand(2, dim, dim) * 0.6
-    first, last = (GaussianMixture([0.3, 0.7], m, covs) for m in means)
+    weights = torch.tensor([0.3, 0.7], dtype=torch.float64)
+    first, last = (GaussianMixture(weights, m, covs) for m in means)
     exact = MixtureBridge(first, last, 1.0)
     axis = AXIS if dim == 1 else torch.linspace(-6.0, 6.0, 49, dtype=torch.float64)
     axes = [axis] * dim
     nodes = torch.cartesian_prod(*axes).reshape(-1, dim)
     shape = (len(axis),) * dim
-    ends = [exact.law(u).log_density(nodes).exp().reshape(shape) for u in (0.0, 1.0)]
-    return GridBridge(axes, *ends, 1.0), exact
+    a, b = (exact.law(u).log_density(nodes).exp().reshape(shape) for u in (0.0, 1.0))
+    return GridBridge(axes, a, b, 1.0), exact
 
 
 @pytest.mark.parametrize("u", [0.1, 0.5, 0.9])

@@ -7,7 +7,6 @@ import math
 import numpy as np
 import pytest
 import torch
-from interpolant_cases import F64, mixture, mixtures, skew_gaussians, time_of
 from scipy.integrate import quad
 
 from fokker.analysis.interpolant_error import drift_cost, exact_line, same_error
@@ -19,6 +18,7 @@ from fokker.solvers.transport.as_flow import FLOW, flow_model
 from fokker.solvers.transport.interpolant import linear, smooth, trigonometric
 from fokker.solvers.transport.interpolant_sde import bump
 from fokker.toy_models.interpolated import between
+from interpolant_cases import F64, mixture, mixtures, skew_gaussians, time_of
 
 
 @pytest.mark.parametrize(("make", "steps"), [(linear, 60), (trigonometric, 60), (smooth, 100)])
@@ -40,9 +40,7 @@ def test_log_densities_are_exact_both_ways(make, steps: int):
 
 def line():
     """``N(0, 1)`` to ``N(2, 1/4)``: ``S = 1 - 3 u^2/4`` on the linear interpolant."""
-    return between(
-        linear(), mixture([1.0], [[0.0]], [1.0]), mixture([1.0], [[2.0]], [0.5])
-    )
+    return between(linear(), mixture([1.0], [[0.0]], [1.0]), mixture([1.0], [[2.0]], [0.5]))
 
 
 @pytest.mark.parametrize("epsilon", [0.0, 0.1, 0.5, 2.0])

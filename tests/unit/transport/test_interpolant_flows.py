@@ -1,14 +1,14 @@
-"""The registry's samplers on the ODE of an interpolant: their orders, the ends, what is refused."""
+"""The registry's samplers on the ODE of an interpolant: orders, ends, what is refused."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Callable
 from functools import cache
+from itertools import pairwise
 
 import pytest
 import torch
-from interpolant_cases import LAMS, carried, gaussians, mixtures, starts, time_of
 from torch import Tensor
 
 from fokker.analysis.order import refine
@@ -28,6 +28,7 @@ from fokker.solvers.transport.interpolant import (
     trigonometric,
 )
 from fokker.toy_models.interpolated import MixtureInterpolant
+from interpolant_cases import LAMS, carried, gaussians, mixtures, starts, time_of
 
 MAKERS = {"linear": linear, "trigonometric": trigonometric, "smooth": smooth}
 ODE = [e for e in samplers() if not e.stochastic and e.order_cold and e.kind != "blackbox"]
@@ -52,7 +53,9 @@ def test_every_sampler_of_the_ode_keeps_its_order_on_an_interpolant(entry):
     assert seen.verdict(entry.order_cold) == "met", (seen.slopes, seen.errors)
 
 
-@pytest.mark.parametrize("sampler", ["ddim", "dpmpp_2m", "unipc_3", "exp_rk3_data", "rho_midpoint"])
+@pytest.mark.parametrize(
+    "sampler", ["ddim", "dpmpp_2m", "unipc_3", "exp_rk3_data", "rho_midpoint"]
+)
 @pytest.mark.parametrize("name", ["trigonometric", "smooth"])
 def test_orders_hold_for_other_coefficients_and_uneven_steps(name: str, sampler: str):
     claim = get(sampler).order_cold
@@ -86,7 +89,7 @@ def test_an_encoder_decoder_asks_for_a_node_where_it_forgets():
 
 @pytest.mark.parametrize("make", [linear, trigonometric, smooth, encoder_decoder, straight])
 def test_between_gaussians_the_flow_is_the_known_map(make: Callable[[], Interpolant]):
-    """Axes in common: ``x_u = m_u + S_u^{1/2} S_0^{-1/2} (x_0 - m_0)``; inside, and at the ends."""
+    """Axes in common: ``x_u = m_u + S_u^{1/2} S_0^{-1/2} (x_0 - m_0)``; inside, at the ends."""
     path = gaussians(make())
 
     def gap(grid, sampler: str) -> float:
@@ -107,7 +110,7 @@ def test_a_step_of_ddim_is_a_step_of_euler_in_u():
     x = path.law(0.0).sample(5, seed=2)
     times = [0.0, 0.1, 0.35, 0.6, 1.0]
     at = x
-    for a, b in zip(times[:-1], times[1:], strict=True):
+    for a, b in pairwise(times):
         at = at + (b - a) * path.velocity(at, a)
     found = transported(path.velocity, x, times_of(times), sampler="ddim")
     torch.testing.assert_close(found, at, rtol=0, atol=1e-12)

@@ -6,7 +6,6 @@ import math
 
 import pytest
 import torch
-from interpolant_cases import F64, mixtures, skew_gaussians
 from torch import Tensor
 
 from fokker.analysis.interpolant_error import exact_line
@@ -15,6 +14,7 @@ from fokker.solvers.transport.interpolant import Interpolant, linear, straight, 
 from fokker.solvers.transport.objectives import TARGETS, Draws, Target, objective
 from fokker.toy_models.interpolated import MixtureInterpolant
 from fokker.toy_models.learned_interpolant import learn_field
+from interpolant_cases import F64, mixtures, skew_gaussians
 
 each = pytest.mark.parametrize("antithetic", [False, True], ids=["plain", "pairs"])
 
@@ -40,7 +40,7 @@ def fields(path: MixtureInterpolant, u: float) -> dict[str, Tensor]:
 
 
 def newton(d: Draws, path: MixtureInterpolant, target: Target, antithetic: bool) -> Tensor:
-    """The minimiser over affine fields of the mean objective: it is quadratic, one step of Newton."""
+    """The minimiser over affine fields: the mean objective is quadratic, one step of Newton."""
 
     def mean(w: Tensor) -> Tensor:
         def field(x: Tensor, _u: Tensor) -> Tensor:
@@ -96,9 +96,7 @@ def test_pairs_bound_the_noise_at_the_ends(target: Target):
     def noise(u: float, antithetic: bool) -> float:
         d = draws(path, 4000, u)
         field = lambda x, _u: weight * (2.0 + torch.cos(x))  # noqa: E731
-        return float(
-            objective(field, path.interpolant, d, target, antithetic=antithetic).var()
-        )
+        return float(objective(field, path.interpolant, d, target, antithetic=antithetic).var())
 
     plain = [noise(u, False) for u in (1e-2, 1e-4, 1e-6)]
     pairs = [noise(u, True) for u in (1e-2, 1e-4, 1e-6)]

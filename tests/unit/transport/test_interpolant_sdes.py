@@ -1,4 +1,4 @@
-"""The SDEs of an interpolant: one law for every epsilon, both ways; what a step size makes of it."""
+"""The SDEs of an interpolant: one law for every epsilon, both ways; and what steps make of it."""
 
 from __future__ import annotations
 
@@ -9,7 +9,6 @@ from functools import cache
 import numpy as np
 import pytest
 import torch
-from interpolant_cases import F64, mixtures, skew_gaussians
 from scipy.integrate import solve_ivp
 
 from fokker.analysis.affine_law import affine_law
@@ -29,6 +28,7 @@ from fokker.solvers.transport.interpolant_sde import (
     constant,
     forward_sde,
 )
+from interpolant_cases import F64, mixtures, skew_gaussians
 
 METHODS = {m.name: m for m in (euler_maruyama, sra1, shark)}
 WAYS = {"forward": forward_sde, "backward": backward_sde}
@@ -44,7 +44,9 @@ def _found(way: str, profile: str, method: str, steps: int, name: str) -> float:
     first, last = (path.law(u) for u in ((0.0, 1.0) if way == "forward" else (1.0, 0.0)))
     epsilon = PROFILES[profile] if profile in PROFILES else constant(float(profile))
     sde = WAYS[way](path.velocity, path.score, epsilon)
-    law = affine_law(sde, METHODS[method], np.linspace(0, 1, steps + 1), first.means[0], first.covs[0])
+    law = affine_law(
+        sde, METHODS[method], np.linspace(0, 1, steps + 1).tolist(), first.means[0], first.covs[0]
+    )
     return float(gaussian_w2(*law, last.means[0], last.covs[0]))
 
 
@@ -115,6 +117,14 @@ def test_the_best_epsilon_is_neither_none_nor_large(way: str, name: str):
     assert errors[-1] > 3 * errors[best]
 
 
+def test_the_drifts_of_a_known_interpolant_are_those_of_the_equations():
+    path, x = mixtures(linear()), torch.ones(2, 2, dtype=F64)
+    there = forward_sde(path.velocity, path.score, 0.7).f(0.3, x)
+    back = backward_sde(path.velocity, path.score, 0.7).f(0.7, x)
+    torch.testing.assert_close(there, path.drift(x, 0.3, 0.7))
+    torch.testing.assert_close(back, -path.drift(x, 0.3, 0.7, backward=True))
+
+
 def test_mixtures_arrive_at_their_law():
     """Moments within five standard errors of 1500 samples; with half the score they do not."""
     path, n = mixtures(linear()), 1500
@@ -124,7 +134,7 @@ def test_mixtures_arrive_at_their_law():
 
         def far(part: float, way: str = way, x=x, wanted=wanted) -> float:
             sde = WAYS[way](path.velocity, lambda y, w: part * path.score(y, w), bump(1.5))
-            out = solve(sde, shark, np.linspace(0, 1, 25), x, noise=CellNoise(4)).x
+            out = solve(sde, shark, np.linspace(0, 1, 25).tolist(), x, noise=CellNoise(4)).x
             gaps = [
                 (g(out).mean(0) - g(wanted).mean(0)).abs() / (g(out).std(0) / math.sqrt(n))
                 for g in (lambda y: y, torch.square, lambda y: torch.cos(2 * y))
@@ -168,9 +178,7 @@ def test_exact_laws_refuse_what_is_not_affine():
 def test_an_exact_law_is_that_of_the_scheme_by_hand():
     """``dX = -2 X dt + 3 dW``, Euler: ``V' = (1 - 2h)^2 V + 9 h``."""
     sde = SDE(lambda _t, x: -2 * x, lambda _t, _x: 3.0, noise="additive")
-    mean, cov = affine_law(
-        sde, euler_maruyama, [0.0, 0.1, 0.4], torch.ones(1), 0.5 * torch.eye(1)
-    )
+    mean, cov = affine_law(sde, euler_maruyama, [0.0, 0.1, 0.4], torch.ones(1), 0.5 * torch.eye(1))
     v = 0.8**2 * 0.5 + 0.9
     assert cov.item() == pytest.approx(0.4**2 * v + 2.7, rel=1e-12)
     assert mean.item() == pytest.approx(0.8 * 0.4, rel=1e-12)

@@ -141,8 +141,10 @@ def test_without_noise_the_state_is_the_straight_line_and_with_noise_it_is_a_pin
 def test_the_drift_of_a_mixture_bridge_has_the_least_matching_loss():
     """On pairs of the exact bridge; a predictor that is scaled either way is worse, paired."""
     means = torch.tensor([[-1.0], [1.5]], dtype=torch.float64)
-    parts = [GaussianMixture([0.4, 0.6], s * means, [[[0.3]], [[0.2]]]) for s in (1.0, -0.7)]
-    bridge = MixtureBridge(*parts, 1.0)
+    weights = torch.tensor([0.4, 0.6], dtype=torch.float64)
+    covs = torch.tensor([[[0.3]], [[0.2]]], dtype=torch.float64)
+    parts = [GaussianMixture(weights, s * means, covs) for s in (1.0, -0.7)]
+    bridge = MixtureBridge(parts[0], parts[1], 1.0)
     x0, x1 = bridge.sample(20_000, seed=1)
     z = torch.randn(x0.shape, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
     losses = [
@@ -183,8 +185,9 @@ def test_a_network_finds_the_coupling_that_lines_find():
 def test_a_network_predicts_the_end_of_a_mixture_bridge_where_a_line_cannot():
     means = torch.tensor([[-2.0], [2.0]], dtype=torch.float64)
     eye = torch.eye(1, dtype=torch.float64).expand(2, 1, 1)
-    first = GaussianMixture([1.0], 0.0 * means[:1], 0.5 * eye[:1])
-    bridge = MixtureBridge(first, GaussianMixture([0.5, 0.5], means, 0.1 * eye), 1.0)
+    half = torch.full((2,), 0.5, dtype=torch.float64)
+    first = GaussianMixture(half[:1] * 2, 0.0 * means[:1], 0.5 * eye[:1])
+    bridge = MixtureBridge(first, GaussianMixture(half, means, 0.1 * eye), 1.0)
     x0, x1 = bridge.sample(20_000, seed=1)
     x, gen = bridge.law(0.6).sample(500, seed=2), torch.Generator().manual_seed(0)
     errors = []
@@ -202,13 +205,13 @@ def test_a_network_predicts_the_end_of_a_mixture_bridge_where_a_line_cannot():
         (lambda: dsbm(FIRST, LAST, 1.0, LinearLearner(), start="x"), InvalidLawError, "start 'x'"),
         (
             lambda: bridge_state(
-                *(torch.zeros(n, 1) for n in (2, 3)), 0.5, 1.0, torch.zeros(2, 1)
+                torch.zeros(2, 1), torch.zeros(3, 1), 0.5, 1.0, torch.zeros(2, 1)
             ),
             ShapeError,
             r"\(2, 1\), \(3, 1\)",
         ),
         (
-            lambda: NetworkLearner()(*(torch.zeros(n, 1) for n in (2, 3)), 1.0, torch.Generator()),
+            lambda: NetworkLearner()(torch.zeros(2, 1), torch.zeros(3, 1), 1.0, torch.Generator()),
             InvalidLawError,
             r"pairs must be two \(N, d\)",
         ),

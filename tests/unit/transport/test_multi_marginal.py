@@ -15,7 +15,7 @@ from fokker.solvers.transport.multi_marginal import MultiMarginalBridge, Snapsho
 from fokker.solvers.transport.reference import LinearReference, brownian, ornstein_uhlenbeck
 from fokker.solvers.transport.refinement import Refinement, refine, refit, unseen
 
-ROTATING = LinearReference([[-1.0, 2.0], [-2.0, -1.0]], [[1.0, 0.0], [0.0, 1.0]])
+ROTATING = LinearReference(torch.tensor([[-1.0, 2.0], [-2.0, -1.0]]), torch.eye(2))
 OU = ornstein_uhlenbeck(1, 1.0, 1.0)
 TURN = torch.tensor([[0.0, 1.0], [-1.0, 0.0]], dtype=torch.float64) / math.sqrt(2.0)
 
