@@ -106,10 +106,10 @@ plt.show()
 
 # %%
 path = between(linear(), first, last)
-grids = uniform_lam(FLOW, -4.0, 4.0)  # lam = log(u/(1 - u))
+grids = uniform_lam(FLOW, -2.0, 3.0)  # lam = log(u/(1 - u))
 begin, end = (1 - node.t for node in grids.grid(1).nodes)
 starts = path.law(begin).sample(40, seed=0)
-truth = transported(path.velocity, starts, grids.grid(600), sampler="exp_rk4_data")
+truth = transported(path.velocity, starts, grids.grid(400), sampler="exp_rk4_data")
 counts = [16, 32, 64, 128]
 figure, axes = plt.subplots(figsize=(5.6, 3.6))
 for colour, name in zip(COLOURS, ("ddim", "dpmpp_2m", "unipc_3", "exp_rk4_data"), strict=False):
