@@ -7,13 +7,15 @@ import fokker_planck
 import foreign
 import noise
 import sde
+import semi_discrete
+import sinkhorn
 import torch
 
 
 def main() -> None:
     """All benches, one after another, on one thread."""
     torch.set_num_threads(1)
-    for bench in (executor, noise, foreign, sde, fokker_planck):
+    for bench in (executor, noise, foreign, sde, fokker_planck, semi_discrete, sinkhorn):
         print(f"-- {bench.__name__}: {(bench.__doc__ or '').splitlines()[0]}")
         bench.main()
         print()

@@ -96,9 +96,7 @@ def normal_rule(count: int, nodes: int) -> tuple[Array, Array]:
     return np.stack([m.ravel() for m in mesh], 1) if count else np.zeros((1, 0)), weights
 
 
-def local_weights(
-    at: Array, slot: Slot, nodes: int
-) -> tuple[NDArray[np.int64], Array]:
+def local_weights(at: Array, slot: Slot, nodes: int) -> tuple[NDArray[np.int64], Array]:
     """First node and weights (..., 10) of interpolation on a uniform grid; clamped to the slot."""
     place = (np.clip(at, slot.low, slot.high) - slot.low) / (slot.high - slot.low) * (nodes - 1)
     first = np.clip(np.floor(place).astype(int) - _POINTS // 2 + 1, 0, nodes - _POINTS)

@@ -11,7 +11,9 @@ INFORMATION = f"{UNIT}analysis/test_information.py"
 LEVELS = f"{UNIT}analysis/test_task_difficulty.py"
 HERE = "analysis/score_error/"
 MARGINALS = (f"{SCORE}::test_without_error_every_eta_keeps_the_exact_marginals",)
-BOUNDS = (f"{SCORE}::test_no_bound_is_ever_broken",)
+GIRSANOV = (
+    f"{SCORE}::test_girsanov_is_the_integral_of_the_score_error_and_least_at_the_reverse_sde",
+)
 SHARP = (f"{SCORE}::test_a_constant_error_of_small_size_meets_the_wasserstein_bound",)
 FLOW = (f"{GAUGE}::test_the_flow_tells_tangents_from_normals",)
 WEIGHTS = (f"{PLANES}::test_weights_are_those_of_the_law_also_for_unequal_ranks_and_weights",)
@@ -43,7 +45,7 @@ MUTANTS = [
         "size * add)",
         "add)",
         "an amplitude that forgets the shift",
-        (f"{SCORE}::test_moments_are_those_of_simulated_paths", *BOUNDS),
+        (f"{SCORE}::test_an_error_of_the_score_is_what_it_says_at_every_level",),
     ),
     Mutant(
         f"{HERE}budget.py",
@@ -57,7 +59,7 @@ MUTANTS = [
         "np.linalg.eigvalsh(0.5 * (pull + pull.T))[-1]",
         "np.linalg.eigvalsh(0.5 * (pull + pull.T))[0]",
         "the smallest eigenvalue as the growth of distances",
-        BOUNDS,
+        (f"{SCORE}::test_the_bound_grows_with_the_direction_that_forgets_least",),
     ),
     Mutant(
         f"{HERE}budget.py",
@@ -73,7 +75,7 @@ MUTANTS = [
         "eta * noise * _square(ratio, exact)",
         "0.5 * eta * noise * _square(ratio, exact)",
         "half of what the noise eats",
-        BOUNDS,
+        GIRSANOV,
     ),
     Mutant(
         f"{HERE}budget.py",

@@ -20,10 +20,14 @@ GRADIENT = "solvers/sde/gradients.py"
 
 MUTANTS = [
     Mutant(
-        "solvers/sde/polygon.py", "k1.add_(k4).add_(k2.add_(k3), alpha=2.0), alpha=1 / 6",
-        "k1.add_(k4).add_(k2.add_(k3)), alpha=1 / 4", "weights of another rule",
-        ("tests/unit/sde/test_sde_orders.py::"
-         "test_the_polygon_has_order_2_where_drift_and_diffusion_commute_and_no_more",),
+        "solvers/sde/polygon.py",
+        "k1.add_(k4).add_(k2.add_(k3), alpha=2.0), alpha=1 / 6",
+        "k1.add_(k4).add_(k2.add_(k3)), alpha=1 / 4",
+        "weights of another rule",
+        (
+            "tests/unit/sde/test_sde_orders.py::"
+            "test_the_polygon_has_order_2_where_drift_and_diffusion_commute_and_no_more",
+        ),
     ),
     Mutant(
         BASIC,

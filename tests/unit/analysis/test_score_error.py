@@ -175,6 +175,26 @@ def test_a_constant_error_of_small_size_meets_the_wasserstein_bound():
         assert found.w2_bound == pytest.approx(expected, rel=1e-8)
 
 
+def test_the_bound_grows_with_the_direction_that_forgets_least():
+    """Along a wide axis D is nearly u: an error e of D there adds up to ``(1 + eta) |e| span``."""
+    wide = law((0.0, 0.0), ((1e6, 0.0), (0.0, 0.0)))
+    model = with_error(exact_denoiser(wide), 0.0, (0.3, 0.0), amplitude=lambda _: 1.0)
+    found = score_budget(wide, model, 0.5, (-1.0, 1.0))
+    assert found.w2 == pytest.approx(0.9, rel=1e-4)
+    assert found.w2_bound == pytest.approx(0.9, rel=1e-4)
+
+
+def test_an_error_of_the_score_is_what_it_says_at_every_level():
+    """``gain x + alpha shift`` of the score, variance preserving."""
+    shift, u = np.array([0.3, -0.7]), np.array([1.2, 0.4])
+    right, wrong = exact_denoiser(law()), with_error(exact_denoiser(law()), SKEW, shift)
+    for lam in (-2.0, 0.0, 1.5):
+        node, a, b = VP.node_at_lam(lam), right(lam), wrong(lam)
+        off = (b.gain - a.gain) @ u + b.shift - a.shift
+        expected = SKEW @ (node.alpha * u) + node.alpha * shift
+        np.testing.assert_allclose(node.alpha / node.sigma**2 * off, expected, rtol=1e-12)
+
+
 def test_girsanov_is_the_integral_of_the_score_error_and_least_at_the_reverse_sde():
     """A constant error e of D: ``(1+eta)^2/(4 eta) |e|^2 (e^{2 b} - e^{2 a})/2``."""
     model = with_error(exact_denoiser(law()), 0.0, (0.3, -0.4), amplitude=lambda _: 1.0)
@@ -184,6 +204,8 @@ def test_girsanov_is_the_integral_of_the_score_error_and_least_at_the_reverse_sd
         bound = (1 + eta) ** 2 / (4 * eta) * weight
         assert found[eta].girsanov == pytest.approx(bound, rel=1e-8)
         assert 0 < found[eta].kl < bound
+        balance = found[eta].kl_fed - found[eta].kl_eaten
+        assert balance == pytest.approx(found[eta].kl, rel=1e-6)
     assert found[1.0].girsanov < min(found[0.5].girsanov, found[2.0].girsanov)
     assert found[0.0].girsanov == math.inf
     assert found[0.0].kl > 0
