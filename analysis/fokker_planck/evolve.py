@@ -147,7 +147,7 @@ def _solver(generator: Generator, c: float) -> Callable[[Array], Array]:
             raise AnalysisError(msg)
         return lambda m: solve(*factors, m)[0]
     a = generator.matrix
-    eye: Any = sparse.identity(a.shape[0], format="csc")
+    eye = sparse.identity(int(a.get_shape()[0]), format="csc")
     return splu(
         (eye - c * a).tocsc(), permc_spec="MMD_AT_PLUS_A", diag_pivot_thresh=0.0,
         options={"SymmetricMode": True},

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
 import torch
@@ -26,7 +28,8 @@ def test_on_a_plan_it_is_the_law_read_from_the_plan(name):
     s, eye = grid[0], torch.eye(4, dtype=torch.float64)
     start = FullNormal(s.alpha * p.law.mean, s.alpha**2 * p.law.cov + s.sigma**2 * eye)
     got = affine_law(lambda x, noise: run(plan, model, x, noise=noise).x, start)
-    u = p.law.eigenvectors
+    law: Any = p.law
+    u = law.eigenvectors
     want = output_law(plan, eigenbasis(p.law))
     np.testing.assert_allclose((u.mT @ got.mean).numpy(), want.mean, rtol=1e-9, atol=1e-12)
     np.testing.assert_allclose((u.mT @ got.cov @ u).numpy(), np.diag(want.var), atol=1e-12)

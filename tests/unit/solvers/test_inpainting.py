@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import pytest
 import torch
@@ -70,17 +71,18 @@ def distance(law: FullNormal, truth: Gaussian = POSTERIOR) -> float:
 @pytest.mark.parametrize("t", [0.03, 0.4, 0.9])
 def test_an_exact_classifier_makes_the_exact_conditional_model(t):
     p = problem("mixture")
+    law: Any = p.law
     node = p.process.node(t)
 
     def logits(x: Tensor, time: float) -> Tensor:
         at = p.process.node(float(time))
-        classes = p.law.responsibilities(x, at.alpha, at.sigma)
+        classes = law.responsibilities(x, at.alpha, at.sigma)
         logs = torch.stack([classes[:, :2].sum(1), classes[:, 2:].sum(1)], 1).log()
         return logs + x.square().sum(1, keepdim=True)  # logits are known up to a function of x
 
     x = p.law.sample(6, seed=1) * node.alpha + 0.3 * node.sigma
     got = classifier_guided(p.model("noise"), p.process, logits, 0)(x, t)
-    truth = exact_model(restricted(p.law, [0, 1]), p.process, "noise")(x, t)
+    truth = exact_model(restricted(law, [0, 1]), p.process, "noise")(x, t)
     torch.testing.assert_close(got, truth, rtol=1e-8, atol=1e-8)
     none = classifier_guided(p.model("noise"), p.process, logits, 0, weight=0.0)(x, t)
     torch.testing.assert_close(none, p.model("noise")(x, t))

@@ -27,6 +27,7 @@ from fokker.solvers.langevin.score_sde import (
 )
 from fokker.solvers.langevin.steps import LevelRule, ula_after, ula_variance
 from fokker.solvers.noise import CellNoise
+from fokker.solvers.process import Process
 from fokker.solvers.registry import get
 from fokker.solvers.run import run
 from fokker.solvers.schedules import EDM, RectifiedFlow, VPLinear
@@ -45,7 +46,7 @@ def grid_of(steps: int, **options: bool) -> Grid:
     return uniform_lam(PROCESS, -3.0, 2.0).grid(steps, **options)
 
 
-def law_of(sampler, grid: Grid, process=PROCESS, **options) -> FullNormal:
+def law_of(sampler, grid: Grid, process: Process = PROCESS, **options) -> FullNormal:
     """Exact law of the output from the exact law at the start."""
     s, model = grid[0], exact_model(LAW, process, "noise")
     eye = torch.eye(2, dtype=torch.float64)
@@ -240,8 +241,9 @@ def test_predictors_that_are_no_single_step_are_refused():
     for name in ("dpmpp_2m", "sada"):
         with pytest.raises(InvalidPlanError, match=f"'{name}' is not"):
             pc_score_sde(model, PROCESS, grid_of(3), x, noise=0, predictor=name)
-    for options in ({"snr": -1.0}, {"steps": 0}):
-        with pytest.raises(InvalidPlanError):
-            pc_score_sde(model, PROCESS, grid_of(3), x, noise=0, **options)
+    with pytest.raises(InvalidPlanError):
+        pc_score_sde(model, PROCESS, grid_of(3), x, noise=0, snr=-1.0)
+    with pytest.raises(InvalidPlanError):
+        pc_score_sde(model, PROCESS, grid_of(3), x, noise=0, steps=0)
     with pytest.raises(InvalidPlanError, match="step must be"):
         annealed_langevin(model, PROCESS, grid_of(3), x, noise=0, step=0.0)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import pytest
 import torch
@@ -17,6 +18,11 @@ def array(values) -> Tensor:
     return torch.tensor(values, dtype=torch.float64)
 
 
+def law_of(name: str) -> Any:
+    """A Gaussian, or a mixture of them."""
+    return problem(name).law
+
+
 A = array([[1.0, 0.5, -0.2, 0.0], [0.0, 0.3, 1.0, 2.0]])
 Y = array([0.4, -0.7])
 
@@ -27,7 +33,7 @@ def log_likelihood(x: Tensor, matrix: Tensor, y: Tensor, noise: float) -> Tensor
 
 @pytest.mark.parametrize("name", ["gaussian", "mixture"])
 def test_the_posterior_density_is_prior_times_likelihood(name):
-    law = problem(name).law
+    law = law_of(name)
     a = A[:, : law.dim]
     posterior = conditioned(law, a, Y, 0.3)
     x = law.sample(20, seed=2)
@@ -36,7 +42,7 @@ def test_the_posterior_density_is_prior_times_likelihood(name):
 
 
 def test_it_agrees_with_the_one_for_many_observations():
-    law = problem("gaussian").law
+    law = law_of("gaussian")
     found = conditioned(law, A, Y, 0.2)
     other = SuperResolution(law, A, 0.2).posterior(Y)
     torch.testing.assert_close(found.mean, other.mean)
@@ -44,7 +50,7 @@ def test_it_agrees_with_the_one_for_many_observations():
 
 
 def test_without_noise_the_measurement_is_met_and_it_is_the_limit_of_little_noise():
-    law = problem("gaussian").law
+    law = law_of("gaussian")
     exact, near = conditioned(law, A, Y), conditioned(law, A, Y, 1e-5)
     torch.testing.assert_close(A @ exact.mean, Y)
     assert float((A @ exact.cov @ A.mT).abs().max()) < 1e-14
@@ -67,7 +73,7 @@ def test_the_components_of_a_mixture_are_weighed_by_their_evidence():
 
 
 def test_measurements_that_say_nothing_sure_are_refused():
-    gaussian, mixture = problem("gaussian").law, problem("mixture").law
+    gaussian, mixture = law_of("gaussian"), law_of("mixture")
     with pytest.raises(InvalidLawError, match=r"finite and positive here, got 0.0"):
         conditioned(mixture, A[:, :2], Y)
     with pytest.raises(InvalidLawError, match="at least 0 here, got -1"):
