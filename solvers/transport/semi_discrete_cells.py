@@ -13,7 +13,6 @@ from typing import Any, NamedTuple, Protocol
 import numpy as np
 from numpy.typing import NDArray
 from scipy.special import ndtr, ndtri
-from scipy.stats import qmc
 
 from .semi_discrete_sources import Box, Line, Normals
 
@@ -186,6 +185,8 @@ def _across(dim: int, lines: int) -> tuple[Array, Array]:
         shares = _density(nodes)
         return nodes[:, None], shares / shares.sum()
     power = max(1, round(np.log2(lines)))
+    from scipy.stats import qmc  # half a second, for those who need it
+
     cube = qmc.Sobol(dim - 1, rng=np.random.default_rng(_SEED)).random_base2(power)
     half = 2.0**-33  # the middle of the finest cell: never the quantile of 0
     return ndtri(np.clip(cube, half, 1 - half)), np.full(2**power, 2.0**-power)

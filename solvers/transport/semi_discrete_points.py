@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.stats import qmc
 
 from .semi_discrete_cells import Cells, laplacian
 from .semi_discrete_sources import Box, Source
@@ -63,5 +62,7 @@ def _points(source: Source, count: int) -> Array:
     if not isinstance(source, Box):
         return source.draw(count, _SEED)
     power = max(1, round(np.log2(count)))
+    from scipy.stats import qmc  # half a second, for those who need it
+
     cube = qmc.Sobol(source.dim, rng=np.random.default_rng(_SEED)).random_base2(power)
     return source.low + cube * (source.high - source.low)
