@@ -66,10 +66,13 @@ def test_the_measured_orders_of_the_table_are_the_declared_ones():
     ):
         claims = (entry.order or entry.weak, entry.order_cold or entry.weak_cold, entry.strong)
         declared = [c for c in claims if c is not None]
-        found = [float(v) for v in row[column].split(" / ")] if row[column] != "-" else []
+        found = row[column].split(" / ") if row[column] != "-" else []
         assert len(found) == len(declared), f"run: make certify (for {entry.name})"
         for seen, claim in zip(found, declared, strict=True):
-            assert abs(seen - claim) < max(0.5, claim / 8) or seen > claim
+            if seen == "?":  # not resolved: said so, and only where quadrature has no tables
+                assert entry.stochastic, entry.name
+                continue
+            assert abs(float(seen) - claim) < max(0.5, claim / 8) or float(seen) > claim
 
 
 @pytest.mark.parametrize("target", sorted(set(re.findall(r"\bmake ([a-z]+)\b", README))))

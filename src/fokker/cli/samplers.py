@@ -63,8 +63,10 @@ def run(args: argparse.Namespace) -> int:
     return 0
 
 
-def measured(path: str | None) -> dict[str, dict[str, float]]:
+def measured(path: str | None) -> dict[str, dict[str, float | None]]:
     """Observed order of each claim of each sampler, where it was lowest; from a certificate.
+
+    None where the certificate could not resolve it.
 
     Without a path, from where ``make certify`` writes it, if it is there.
 
@@ -77,15 +79,14 @@ def measured(path: str | None) -> dict[str, dict[str, float]]:
 
     if path is None and not CERTIFICATE.exists():
         return {}
-    out: dict[str, dict[str, float]] = {}
+    out: dict[str, dict[str, float | None]] = {}
     for entry in read(path or CERTIFICATE)["samplers"]:
         rows = {claim: decisive(entry, claim) for claim in declared(entry)}
-        orders = {c: finite(r.get("order")) for c, r in rows.items() if r}
-        out[entry["name"]] = {c: o for c, o in orders.items() if o is not None}
+        out[entry["name"]] = {c: finite(r.get("order")) for c, r in rows.items() if r}
     return out
 
 
-def table(entries: Iterable[Sampler], found: Mapping[str, Mapping[str, float]]) -> str:
+def table(entries: Iterable[Sampler], found: Mapping[str, Mapping[str, float | None]]) -> str:
     """The table of the README, in Markdown; ``found`` as of :func:`measured`."""
     return markdown(HEAD, [_markdown_row(s, found.get(s.name, {})) for s in entries])
 
@@ -123,7 +124,7 @@ def nfe_per_step(entry: Sampler) -> float | None:
     return (entry.nfe(many) - entry.nfe(few)) / (many - few) or None
 
 
-def row(entry: Sampler, found: Mapping[str, float]) -> list[str]:
+def row(entry: Sampler, found: Mapping[str, float | None]) -> list[str]:
     """One row of the table; ``found`` are its measured orders by claim."""
     nfe = nfe_per_step(entry)
     return [
@@ -144,14 +145,15 @@ def _order(order: float | None, weak: float | None = None, printed: float | None
     return claim if printed is None else f"{claim} (in print {printed:g})"
 
 
-def _measured(found: Mapping[str, float]) -> str:
+def _measured(found: Mapping[str, float | None]) -> str:
     """With exact history, cold, strong: those that are claimed, in the order of the columns."""
     shown = (("order", "weak"), ("order_cold", "weak_cold"), ("strong",))
-    values = [next((found[c] for c in names if c in found), None) for names in shown]
-    return " / ".join(f"{v:.2f}" for v in values if v is not None) or "-"
+    claims = [next((c for c in names if c in found), None) for names in shown]
+    values = [found[c] for c in claims if c is not None]
+    return " / ".join("?" if v is None else f"{v:.2f}" for v in values) or "-"
 
 
-def _markdown_row(entry: Sampler, found: Mapping[str, float]) -> list[str]:
+def _markdown_row(entry: Sampler, found: Mapping[str, float | None]) -> list[str]:
     name, *middle, source = row(entry, found)
     linked = re.sub(r"arXiv:(\d{4}\.\d{4,5})", r"[\g<0>](https://arxiv.org/abs/\1)", source)
     return [f"`{name}`", *middle, linked.replace("sample_", r"sample\_")]
