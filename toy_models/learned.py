@@ -15,6 +15,7 @@ one step. Liu et al. 2022, arXiv:2209.03003; Wang et al. 2025, arXiv:2410.07303.
 from __future__ import annotations
 
 import copy
+from collections.abc import Callable
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any, ClassVar, Self
@@ -113,26 +114,60 @@ def learn(
     InvalidLawError
         For pairs of different shapes, or none.
     """
-    if eps.shape != data.shape or eps.ndim != 2 or not len(eps):
-        msg = f"pairs must be two (N, d) tensors, got {tuple(eps.shape)}, {tuple(data.shape)}"
-        raise InvalidLawError(msg)
-    eps, data = eps.float(), data.float()
-    generator = torch.Generator().manual_seed(seed)
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
-        net = Direction(eps.shape[1], width)
-    adam = torch.optim.Adam(net.parameters(), lr=rate, fused=True)
-    schedule = torch.optim.lr_scheduler.CosineAnnealingLR(adam, steps)
-    for _ in range(steps):
+    eps, data = checked_pairs(eps, data)
+
+    def loss(net: Direction, generator: torch.Generator) -> Tensor:
         rows = torch.randint(len(eps), (batch,), generator=generator)
         u = torch.rand(batch, 1, generator=generator)
         e, x0 = eps[rows], data[rows]
-        loss = (net((1 - u) * x0 + u * e, u) - (e - x0)).square().mean()
+        return (net((1 - u) * x0 + u * e, u) - (e - x0)).square().mean()
+
+    return Learned(trained(loss, eps.shape[1], width=width, steps=steps, rate=rate, seed=seed))
+
+
+def checked_pairs(first: Tensor, last: Tensor) -> tuple[Tensor, Tensor]:
+    """Two tensors (N, d) in float32, as the network takes them.
+
+    Raises
+    ------
+    InvalidLawError
+        For pairs of different shapes, or none.
+    """
+    if first.shape != last.shape or first.ndim != 2 or not len(first):
+        msg = f"pairs must be two (N, d) tensors, got {tuple(first.shape)}, {tuple(last.shape)}"
+        raise InvalidLawError(msg)
+    return first.float(), last.float()
+
+
+def trained(
+    loss: Callable[[Direction, torch.Generator], Tensor],
+    dim: int,
+    *,
+    width: int,
+    steps: int,
+    rate: float,
+    seed: int,
+    generator: torch.Generator | None = None,
+) -> Direction:
+    """A network that has taken ``steps`` of Adam on a loss, the rate falling to 0 as a cosine.
+
+    All that the loss draws comes from the generator it is given, a new one with this seed if none
+    is handed over; the weights start from the seed. The global generator is not touched.
+    """
+    if generator is None:
+        generator = torch.Generator().manual_seed(seed)
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        net = Direction(dim, width)
+    adam = torch.optim.Adam(net.parameters(), lr=rate, fused=True)
+    schedule = torch.optim.lr_scheduler.CosineAnnealingLR(adam, steps)
+    for _ in range(steps):
+        value = loss(net, generator)
         adam.zero_grad()
-        loss.backward()
+        value.backward()
         adam.step()
         schedule.step()
-    return Learned(net.requires_grad_(False))
+    return net.requires_grad_(False)
 
 
 def flowed(model: Denoiser, process: Process, eps: Tensor, *, steps: int = 32) -> Tensor:

@@ -12,9 +12,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from ..solvers.errors import InvalidLawError
 from ..solvers.transport.matching import Predictor, bridge_state
-from .learned import Direction
+from .learned import Direction, checked_pairs, trained
 
 
 @dataclass(frozen=True)
@@ -41,26 +40,20 @@ class NetworkLearner:
         self, x0: Tensor, x1: Tensor, sigma: float, generator: torch.Generator
     ) -> Predictor:
         """The predictor, ``x + (1 - u) v(x, u)``; answers in the dtype of x."""
-        if x0.shape != x1.shape or x0.ndim != 2 or not len(x0):
-            msg = f"pairs must be two (N, d) tensors, got {tuple(x0.shape)}, {tuple(x1.shape)}"
-            raise InvalidLawError(msg)
-        x0, x1 = x0.float(), x1.float()
-        with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(int(torch.randint(2**31, (), generator=generator)))
-            net = Direction(x0.shape[1], self.width)
-        adam = torch.optim.Adam(net.parameters(), lr=self.rate, fused=True)
-        schedule = torch.optim.lr_scheduler.CosineAnnealingLR(adam, self.steps)
-        for _ in range(self.steps):
+        x0, x1 = checked_pairs(x0, x1)
+
+        def loss(net: Direction, generator: torch.Generator) -> Tensor:
             rows = torch.randint(len(x0), (self.batch,), generator=generator)
             u = torch.rand(self.batch, 1, generator=generator)
             a, b = x0[rows], x1[rows]
             x = bridge_state(a, b, u, sigma, torch.randn(a.shape, generator=generator))
-            loss = (x + (1 - u) * net(x, u) - b).square().mean()
-            adam.zero_grad()
-            loss.backward()
-            adam.step()
-            schedule.step()
-        net.requires_grad_(False)
+            return (x + (1 - u) * net(x, u) - b).square().mean()
+
+        seed = int(torch.randint(2**31, (), generator=generator))
+        net = trained(
+            loss, x0.shape[1], width=self.width, steps=self.steps, rate=self.rate, seed=seed,
+            generator=generator,
+        )  # fmt: skip
 
         def predict(x: Tensor, u: float) -> Tensor:
             moved = net(x.float(), torch.full((len(x), 1), u))

@@ -11,10 +11,9 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-from ..solvers.errors import InvalidLawError
 from ..solvers.transport.interpolant import Interpolant
 from ..solvers.transport.objectives import Draws, Target, objective
-from .learned import Direction
+from .learned import Direction, checked_pairs, trained
 
 
 def learn_field(
@@ -47,28 +46,17 @@ def learn_field(
     InvalidLawError
         For pairs of different shapes, or none.
     """
-    if first.shape != last.shape or first.ndim != 2 or not len(first):
-        msg = f"pairs must be two (N, d) tensors, got {tuple(first.shape)}, {tuple(last.shape)}"
-        raise InvalidLawError(msg)
-    first, last = first.float(), last.float()
-    generator = torch.Generator().manual_seed(seed)
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
-        net = Direction(first.shape[1], width)
-    adam = torch.optim.Adam(net.parameters(), lr=rate, fused=True)
-    schedule = torch.optim.lr_scheduler.CosineAnnealingLR(adam, steps)
-    for _ in range(steps):
+    first, last = checked_pairs(first, last)
+
+    def loss(net: Direction, generator: torch.Generator) -> Tensor:
         rows = torch.randint(len(first), (batch,), generator=generator)
         half = torch.rand((batch + 1) // 2, generator=generator)
         u = edge + (1.0 - 2.0 * edge) * torch.cat([half, 1.0 - half])[:batch]
         z = torch.randn(batch, first.shape[1], generator=generator)
         draws = Draws(first[rows], last[rows], z, u)
-        loss = objective(net, interpolant, draws, target, antithetic=antithetic).mean()
-        adam.zero_grad()
-        loss.backward()
-        adam.step()
-        schedule.step()
-    net.requires_grad_(False)
+        return objective(net, interpolant, draws, target, antithetic=antithetic).mean()
+
+    net = trained(loss, first.shape[1], width=width, steps=steps, rate=rate, seed=seed)
 
     def field(x: Tensor, u: float) -> Tensor:
         return net(x.float(), torch.full_like(x[:, :1], u, dtype=torch.float32)).to(x.dtype)
