@@ -1,0 +1,205 @@
+"""A network with all that sampling must know about it, and the models that it is asked as.
+
+A sampler calls ``model(x, t)``. A network needs more: the class or the text that it is asked for,
+the number by which it knows the level of noise, the range of levels that it was trained on. A
+:class:`Network` carries that, and :meth:`Network.model` binds what is asked for to a plain model.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import nullcontext
+from dataclasses import dataclass, field, replace
+from typing import Any, Self
+
+import torch
+from torch import Tensor, nn
+
+from ..grids import Grid, uniform_lam
+from ..model import PREDICTIONS, SIGMA_DATA, Model, as_prediction
+from ..process import DATA, Process
+from ..wrappers.conditional import guided
+from .errors import NetworkError
+
+Call = Callable[[Tensor, float, "Tensor | None"], Tensor]
+"""``call(x, t, labels)``: x (B, *shape), t the time of the process, labels (B,) integers."""
+
+
+@dataclass(frozen=True, eq=False)
+class Network:
+    """One network, trained or exact.
+
+    Attributes
+    ----------
+    name : str
+        What it is called in tables and manifests.
+    call : callable
+        ``call(x, t, labels) -> output`` with x of shape (B, *shape), t a float (the time of the
+        process), labels an integer tensor (B,) or None without classes; the output has the shape
+        of x. The label ``classes`` stands for "no class".
+    process : Process
+        The forward process that it was trained on.
+    prediction : str
+        What it gives, one of :data:`fokker.solvers.model.PREDICTIONS`.
+    shape : tuple of int
+        Shape of one sample, such as (3, 32, 32).
+    lam_range : (float, float)
+        The noisiest and the cleanest half log-SNR that it knows.
+    classes : int
+        Number of classes; 0 for an unconditional network.
+    sigma_data : float
+        The constant of the prediction ``"edm"``.
+    module : nn.Module, optional
+        The module inside, for moving it, compiling it and counting its parameters.
+    about : mapping
+        Where it comes from, in words and numbers that JSON can hold; for manifests.
+
+    Raises
+    ------
+    NetworkError
+        For an unknown prediction, a shape or a range of levels that is none.
+    """
+
+    name: str
+    call: Call
+    process: Process
+    prediction: str
+    shape: tuple[int, ...]
+    lam_range: tuple[float, float]
+    classes: int = 0
+    sigma_data: float = SIGMA_DATA
+    module: nn.Module | None = None
+    about: Mapping[str, Any] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        if self.prediction not in PREDICTIONS:
+            msg = f"unknown prediction {self.prediction!r}; accepted: {', '.join(PREDICTIONS)}"
+            raise NetworkError(msg)
+        if not self.shape or min(self.shape) < 1:
+            msg = f"the shape of a sample must be positive integers, got {self.shape}"
+            raise NetworkError(msg)
+        low, high = self.lam_range
+        if not -math.inf < low < high < math.inf:
+            msg = f"lam_range must be finite and increasing, got ({low}, {high})"
+            raise NetworkError(msg)
+
+    def model(
+        self,
+        labels: Sequence[int] | Tensor | None = None,
+        *,
+        prediction: str | None = None,
+        guidance: float = 1.0,
+        interval: tuple[float, float] = (-math.inf, math.inf),
+        autocast: torch.dtype | None = None,
+    ) -> Model:
+        """The plain model ``model(x, t)`` for one batch.
+
+        Parameters
+        ----------
+        labels : sequence of int, optional
+            One class for each row of the batch, 0 .. classes - 1, or ``classes`` for none; all
+            rows without a class if not given.
+        prediction : str, optional
+            What the model shall give; that of the network by default.
+        guidance : float
+            Weight w of classifier-free guidance: 0 without the classes, 1 with them, more beyond.
+        interval : (float, float)
+            Levels lam at which guidance acts; see
+            :func:`fokker.solvers.wrappers.conditional.guided`.
+        autocast : dtype, optional
+            The network computes under autocast in this dtype; its answer has the dtype of x.
+
+        Raises
+        ------
+        NetworkError
+            For labels of an unconditional network, outside the classes, or guidance without them.
+        """
+        bound = self._labels(labels)
+        if bound is None and guidance != 1.0:
+            msg = f"guidance {guidance:g} needs labels; {self.name!r} was asked without any"
+            raise NetworkError(msg)
+        model = self._bound(bound, autocast)
+        if guidance != 1.0 and bound is not None:
+            without = self._bound(torch.full_like(bound, self.classes), autocast)
+            model = guided(model, without, self.process, weight=guidance, interval=interval)
+        return as_prediction(
+            model,
+            self.process,
+            source=self.prediction,
+            target=prediction or self.prediction,
+            sigma_data=self.sigma_data,
+        )
+
+    def grid(self, steps: int, *, to_zero: bool = True) -> Grid:
+        """Grid of ``steps`` steps over the range of the network, uniform in lam.
+
+        With ``to_zero`` the last of them goes from the cleanest level to sigma = 0.
+        """
+        spacing = uniform_lam(self.process, *self.lam_range)
+        if not to_zero:
+            return spacing.grid(steps)
+        if steps == 1:  # one step from noise to data: the cleanest level is not visited
+            return Grid((spacing.grid(1)[0], DATA))
+        return spacing.grid(steps - 1, to_zero=True)
+
+    def to(self, device: Any = None, dtype: torch.dtype | None = None) -> Self:
+        """The same network elsewhere; its module is moved in place, as PyTorch does."""
+        if self.module is not None:
+            self.module.to(device=device, dtype=dtype)
+        return self
+
+    def named(self, name: str) -> Self:
+        """The same network under another name."""
+        return replace(self, name=name)
+
+    def _labels(self, labels: Sequence[int] | Tensor | None) -> Tensor | None:
+        if labels is None:
+            return None
+        found = torch.as_tensor(labels)
+        if not self.classes:
+            msg = f"the network {self.name!r} has no classes, but labels were given"
+            raise NetworkError(msg)
+        if found.ndim != 1 or found.is_floating_point() or found.dtype == torch.bool:
+            msg = f"labels must be integers of shape (B,), got {found.dtype} {tuple(found.shape)}"
+            raise NetworkError(msg)
+        wrong = found[(found < 0) | (found > self.classes)]
+        if len(wrong):
+            msg = (
+                f"label {int(wrong[0])} is no class of {self.name!r}; accepted: "
+                f"0 .. {self.classes - 1}, and {self.classes} for none"
+            )
+            raise NetworkError(msg)
+        return found.long()
+
+    def _bound(self, labels: Tensor | None, autocast: torch.dtype | None) -> Model:
+        """The network at fixed labels; on every device they are sent to once."""
+        moved: dict[torch.device, Tensor] = {}
+
+        def model(x: Tensor, t: Any) -> Tensor:
+            if tuple(x.shape[1:]) != self.shape:
+                wanted = ", ".join(map(str, self.shape))
+                msg = f"{self.name!r} takes x of shape (B, {wanted}), got {tuple(x.shape)}"
+                raise NetworkError(msg)
+            rows = self._rows(labels, x, moved)
+            context = nullcontext()
+            if autocast is not None:
+                context = torch.autocast(x.device.type, dtype=autocast)
+            with context:
+                return self.call(x, float(t), rows).to(x.dtype)
+
+        return model
+
+    def _rows(
+        self, labels: Tensor | None, x: Tensor, moved: dict[torch.device, Tensor]
+    ) -> Tensor | None:
+        if not self.classes:
+            return None
+        if labels is None:
+            return torch.full((x.shape[0],), self.classes, device=x.device)
+        if len(labels) != x.shape[0]:
+            msg = f"{len(labels)} labels were given for a batch of {x.shape[0]}"
+            raise NetworkError(msg)
+        if x.device not in moved:
+            moved[x.device] = labels.to(x.device)
+        return moved[x.device]
