@@ -11,6 +11,8 @@ exact denoiser is, at ``snr = alpha^2/sigma^2``::
 denoiser parametrised so and K = 1, the denoising loss is a constant minus ``a (2 - a)
 sum |U^T x|^2`` with ``a = alpha^2/(alpha^2 + sigma^2)``: training is PCA at every level of noise.
 Noise-free data span a subspace exactly once ``N >= d``: needed samples grow with d, not with D.
+Noise of size delta in the data tilts what they span by ``delta^2`` over the squares of their
+singular values, in the mean of :func:`projector_error` ``2 delta^2 (D - d) d/(N - d - 1)``.
 
 Bases are compared by their projectors: a rotated basis is the same subspace.
 
@@ -121,6 +123,24 @@ def expected_projector_error(dim: int, rank: int, n: int) -> float:
         raise AnalysisError(msg)
     missing = max(rank - n, 0)
     return 2.0 * missing * (1 - missing / (dim - n)) if missing else 0.0
+
+
+def noisy_projector_error(dim: int, rank: int, n: int, delta: float) -> float:
+    """Mean of :func:`projector_error` after n samples ``U a + delta e``, to first order.
+
+    ``2 delta^2 (D - d) d/(n - d - 1)``: of each normal direction the data see a regression of
+    noise on n samples of ``a ~ N(0, I_d)``, and ``E tr (A^T A)^{-1} = d/(n - d - 1)``. At
+    ``n = d`` and ``d + 1`` the mean diverges: that far the transition is blurred by noise.
+
+    Raises
+    ------
+    AnalysisError
+        Unless ``0 < rank <= dim``, ``n >= rank + 2`` and ``delta >= 0``.
+    """
+    if not 0 < rank <= dim or n < rank + 2 or not delta >= 0:
+        msg = f"need 0 < rank <= dim, n >= rank + 2, delta >= 0; got {rank}, {dim}, {n}, {delta}"
+        raise AnalysisError(msg)
+    return 2.0 * delta**2 * (dim - rank) * rank / (n - rank - 1)
 
 
 class Clusters(NamedTuple):

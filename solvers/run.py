@@ -11,6 +11,7 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
+from typing import Any, overload
 
 import torch
 from torch import Tensor
@@ -24,6 +25,7 @@ from .heads import check_heads
 from .model import Model
 from .noise import NoiseSource
 from .plan import Lin, Plan
+from .tuples import Parts, TupleEvent, TupleRun, run_tuple
 
 
 @dataclass(frozen=True)
@@ -48,6 +50,7 @@ class Run:
     cancelled: bool = False
 
 
+@overload
 def run(
     plan: Plan,
     model: Model,
@@ -59,7 +62,36 @@ def run(
     save_at: Iterable[int] = (),
     compiled: bool = False,
     grad: bool = False,
-) -> Run:
+) -> Run: ...
+
+
+@overload
+def run(
+    plan: Plan,
+    model: Callable[[Parts, Any], Parts],
+    x: Parts,
+    *,
+    noise: NoiseSource | int | None = None,
+    history: Mapping[str, Parts] | None = None,
+    callback: Callable[[TupleEvent], object] | None = None,
+    save_at: Iterable[int] = (),
+    compiled: bool = False,
+    grad: bool = False,
+) -> TupleRun: ...
+
+
+def run(
+    plan: Plan,
+    model: Callable[..., Any],
+    x: Tensor | Parts,
+    *,
+    noise: NoiseSource | int | None = None,
+    history: Mapping[str, Any] | None = None,
+    callback: Callable[[Any], object] | None = None,
+    save_at: Iterable[int] = (),
+    compiled: bool = False,
+    grad: bool = False,
+) -> Run | TupleRun:
     """Run a plan.
 
     Parameters
@@ -71,8 +103,9 @@ def run(
         prediction that the plan asks for. It may compute in any dtype, return or keep x; it must
         not change x, nor an output that it returned before. A :class:`fokker.solvers.heads.Heads`
         has a model for each head that the plan asks; a plain model answers all of them.
-    x : Tensor
-        Start, shape (B, *D), float32 or float64, on any device.
+    x : Tensor, or a tuple of them
+        Start, shape (B, *D), float32 or float64, on any device. With a tuple the model gets and
+        gives tuples, and so does the run: see :func:`fokker.solvers.tuples.run_tuple`.
     noise : int or NoiseSource, optional
         Seed, or a source of noise; needed by stochastic plans only.
     history : mapping, optional
@@ -99,6 +132,11 @@ def run(
     InvalidPlanError
         If inputs, noise, steps or heads are asked for that do not exist.
     """
+    if isinstance(x, (tuple, list)):
+        return run_tuple(
+            plan, model, x, noise=noise, history=history, callback=callback, save_at=save_at,
+            compiled=compiled, grad=grad,
+        )  # fmt: skip
     check_heads(plan, model)
     check_state(x, "x")
     inputs = {**(history or {}), "x": x}

@@ -28,6 +28,9 @@ DEQUANTISATION = GREY**2 / 12.0
 SHRINKAGE = 0.1
 """Share of the pooled covariance in each class's covariance."""
 
+TRAINING = 1500
+"""Images of :func:`digits_split` to train on; the other 297 are held out."""
+
 
 @functools.cache
 def _images() -> tuple[np.ndarray, np.ndarray]:
@@ -41,6 +44,17 @@ def _images() -> tuple[np.ndarray, np.ndarray]:
 def digits_labels() -> Tensor:
     """Class of each image, 0 to 9, (1797,)."""
     return torch.from_numpy(_images()[1].copy())
+
+
+def digits_images() -> Tensor:
+    """The images as the mean of their dequantisation, (1797, 64), in (-1, 1)."""
+    return torch.from_numpy(_images()[0].copy())
+
+
+def digits_split() -> tuple[Tensor, Tensor]:
+    """Indices of the images to train on, (1500,), and of those held out, (297,)."""
+    order = torch.from_numpy(np.argsort(uniforms(1797, 1, seed=0, label="split")[:, 0]))
+    return order[:TRAINING].sort().values, order[TRAINING:].sort().values
 
 
 def digits_points(seed: int = 0) -> Tensor:

@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import math
 import warnings
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -51,6 +52,7 @@ class Effort:
     stored: bool = True
     dtype: torch.dtype | None = None
     check_every: int | None = None
+    progress: Callable[[int, float, float], None] | None = None
 
     def __post_init__(self) -> None:
         if not 0.0 < self.tolerance < 2.0:
@@ -125,6 +127,9 @@ def sinkhorn(
         Of the matrix; that of the input by default. Potentials and the error are float64 always.
     check_every : int, optional
         Iterations between two looks at the error; 1 on the processor, 10 on a device.
+    progress : callable, optional
+        Called as ``progress(iterations, error, epsilon)`` at each look, with the iterations so far
+        at this epsilon.
 
     Raises
     ------
@@ -239,6 +244,8 @@ def _level(
         error, size = torch.stack([swept.error, _size(u, v)]).tolist()
         if not math.isfinite(error + size):
             raise NonFiniteError(_overflow(epsilon, done))
+        if how.progress is not None:
+            how.progress(done, error, epsilon)
         if error <= tolerance or done >= most:
             return *kernel.potentials(u, swept.v), Level(epsilon, done, error)
         relaxation.see(error, count)

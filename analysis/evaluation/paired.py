@@ -1,0 +1,228 @@
+"""Paired errors: the same starts, one end by a sampler and one by a fine solution.
+
+``e_i = |x_i - r_i|/sqrt(d)`` is the error of sample i in units of the data. A batch of starts is a
+sample of all starts, so the root mean square and the median of ``e_i`` have intervals, here by the
+bootstrap over starts (Efron 1979); two samplers from the same starts are compared in pairs, where
+most of the scatter of the starts cancels. The fine solution has an error of its own: what is
+closer together than that is *not resolved*, whatever the intervals say.
+
+Confused with a distance of laws: a sampler may be far from the solution of the ODE in this sense
+and yet draw from nearly the right law.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Literal, NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from ...solvers.errors import AnalysisError
+from ...solvers.process import Array
+
+DRAWS = 2000
+"""Resamples of the starts; the ends of a 95 % interval are then good to about 3 % of its width."""
+
+
+class Interval(NamedTuple):
+    """A value and the ends of its bootstrap interval."""
+
+    value: float
+    low: float
+    high: float
+
+
+def errors_of(x: Tensor, reference: Tensor) -> Array:
+    """``|x_i - r_i|/sqrt(d)`` of each sample, float64, (n,); x and reference are (n, *D).
+
+    Raises
+    ------
+    AnalysisError
+        If the shapes differ, or a number is not finite.
+    """
+    if x.shape != reference.shape or x.ndim < 2 or x.numel() == 0:
+        msg = (
+            "paired errors need two samples of one shape (n, *D), got "
+            f"{tuple(x.shape)} and {tuple(reference.shape)}"
+        )
+        raise AnalysisError(msg)
+    gap = (x.detach().to(torch.float64) - reference.detach().to(torch.float64)).flatten(1)
+    each = gap.square().mean(1).sqrt().cpu().numpy()
+    if not np.isfinite(each).all():
+        msg = f"sample {int(np.argmin(np.isfinite(each)))} or its reference is not finite"
+        raise AnalysisError(msg)
+    return each
+
+
+def resamples(n: int, *, draws: int = DRAWS, seed: int = 0) -> np.ndarray:
+    """Indices of bootstrap resamples of n starts, (draws, n)."""
+    return np.random.default_rng(seed).integers(0, n, (draws, n))
+
+
+def shares(picks: np.ndarray) -> Array:
+    """The share of each start in each resample, (draws, n): resampled means are ``shares @ v``."""
+    n = picks.shape[1]
+    rows = np.arange(len(picks))[:, None]
+    counts = np.zeros(picks.shape)
+    np.add.at(counts, (np.broadcast_to(rows, picks.shape), picks), 1.0)
+    return counts / n
+
+
+@dataclass(frozen=True, eq=False)
+class PairedErrors:
+    """Errors of one sampler over a batch of starts.
+
+    Attributes
+    ----------
+    each : Array
+        Error of each sample, (n,).
+    reference : float
+        Estimated RMS error of the fine solution itself.
+    level : float
+        Confidence of the intervals.
+    """
+
+    each: Array
+    reference: float = 0.0
+    level: float = 0.95
+
+    def __post_init__(self) -> None:
+        each = np.asarray(self.each, dtype=np.float64)
+        if each.ndim != 1 or len(each) < 2 or not (np.isfinite(each) & (each >= 0)).all():
+            msg = f"errors must be at least two finite numbers >= 0, got shape {each.shape}"
+            raise AnalysisError(msg)
+        if not 0.0 < self.level < 1.0 or not self.reference >= 0.0:
+            msg = (
+                "the level must be inside (0, 1) and the error of the reference not negative, "
+                f"got {self.level} and {self.reference}"
+            )
+            raise AnalysisError(msg)
+        object.__setattr__(self, "each", each)
+
+    @property
+    def rms(self) -> Interval:
+        """Root mean square over starts, with a percentile interval."""
+        squares = self.each**2
+        drawn = np.sqrt(shares(resamples(len(squares))) @ squares)
+        return self._interval(math.sqrt(float(squares.mean())), drawn)
+
+    @property
+    def median(self) -> Interval:
+        """Median over starts, with a percentile interval: one lost sample does not rule it."""
+        drawn = np.median(self.each[resamples(len(self.each))], axis=1)
+        return self._interval(float(np.median(self.each)), drawn)
+
+    @property
+    def resolved(self) -> bool:
+        """Whether the error is above that of the reference."""
+        return self.rms.value > self.reference
+
+    def record(self) -> dict[str, Any]:
+        """All of it as plain data."""
+        return {
+            "samples": len(self.each),
+            "rms": list(self.rms),
+            "median": list(self.median),
+            "reference": self.reference,
+            "resolved": self.resolved,
+            "level": self.level,
+        }
+
+    def _interval(self, value: float, drawn: Array) -> Interval:
+        tail = 0.5 * (1.0 - self.level)
+        low, high = np.quantile(drawn, (tail, 1.0 - tail))
+        return Interval(value, float(low), float(high))
+
+
+Verdict = Literal["better", "worse", "not resolved"]
+
+
+class Comparison(NamedTuple):
+    """Ratio of two RMS errors with its interval, and what it says of the first sampler."""
+
+    ratio: Interval
+    verdict: Verdict
+
+
+def compare(first: PairedErrors, second: PairedErrors) -> Comparison:
+    """The first sampler against the second, from the same starts.
+
+    Both errors are measured against one reference r with ``|r - truth| <= e``; the true RMS errors
+    differ from the measured ones by at most e each, so a difference of less than ``2 e`` is not
+    resolved.
+
+    Raises
+    ------
+    AnalysisError
+        If they are not of the same number of starts.
+    """
+    if len(first.each) != len(second.each):
+        msg = f"paired errors of {len(first.each)} and of {len(second.each)} starts do not pair"
+        raise AnalysisError(msg)
+    weights = shares(resamples(len(first.each)))
+    with np.errstate(divide="ignore", invalid="ignore"):
+        drawn = np.sqrt((weights @ first.each**2) / (weights @ second.each**2))
+    a, b = first.rms.value, second.rms.value
+    tail = 0.5 * (1.0 - min(first.level, second.level))
+    drawn = np.where(np.isnan(drawn), 1.0, drawn)  # 0/0: two exact samplers
+    low, high = np.quantile(drawn, (tail, 1.0 - tail), method="nearest")
+    value = a / b if b > 0 else (1.0 if a == 0 else math.inf)
+    below = abs(a - b) <= 2 * max(first.reference, second.reference)
+    verdict: Verdict = "not resolved"
+    if not below and (high < 1.0 or low > 1.0):
+        verdict = "better" if high < 1.0 else "worse"
+    return Comparison(Interval(value, float(low), float(high)), verdict)
+
+
+def best_group(
+    errors: Sequence[Array], *, reference: float = 0.0, level: float = 0.95, seed: int = 0
+) -> list[bool]:
+    """Which of k samplers cannot be told apart from the best, from the same n starts.
+
+    Multiple comparisons with the best (Hsu 1981; the bootstrap of studentised differences): with
+    ``L_c`` the log of the RMS error and ``s_cc'`` the bootstrap deviation of ``L_c - L_c'``, c
+    stays if ``max_c' (L_c - L_c')/s_cc' <= q_c``, the ``level`` quantile of the same maximum of
+    resampled, centred differences. The set holds the true best with probability ``level``, however
+    many samplers there are. What is within twice the error of the reference of the least error
+    stays as well.
+
+    Parameters
+    ----------
+    errors : sequence of Array
+        Errors of each sample, one array (n,) for each sampler.
+    reference : float
+        RMS error of the fine solution.
+    level : float
+        Confidence.
+    seed : int
+        Seed of the resamples.
+
+    Raises
+    ------
+    AnalysisError
+        If there is no sampler, or the arrays are not of one length.
+    """
+    if not errors or len({np.shape(e) for e in errors}) != 1:
+        msg = f"errors of one shape are needed, got shapes {[np.shape(e) for e in errors]}"
+        raise AnalysisError(msg)
+    squares = np.stack([np.asarray(e, dtype=np.float64) ** 2 for e in errors], axis=1)  # (n, k)
+    tiny = np.finfo(np.float64).tiny
+    logs = 0.5 * np.log(np.maximum(squares.mean(0), tiny))
+    drawn = 0.5 * np.log(np.maximum(shares(resamples(len(squares), seed=seed)) @ squares, tiny))
+    rms = np.sqrt(squares.mean(0))
+    out = []
+    for c in range(squares.shape[1]):
+        gap = logs[c] - logs
+        scatter = drawn[:, [c]] - drawn - gap
+        size = scatter.std(axis=0)
+        same = size < 1e-12  # the same sampler under another name, or exact in all samples
+        safe = np.where(same, 1.0, size)
+        ahead = np.where(same, np.where(gap > 1e-9, np.inf, 0.0), gap / safe)
+        limit = np.quantile(np.where(same, 0.0, scatter / safe).max(axis=1), level)
+        close = rms[c] - rms.min() <= 2 * reference
+        out.append(bool(ahead.max() <= limit or close))
+    return out

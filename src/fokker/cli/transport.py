@@ -1,0 +1,128 @@
+"""``fokker transport``: the optimal map from one cloud of points to another."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import time
+from typing import TYPE_CHECKING, Any
+
+from .clouds_out import (
+    SweepBar,
+    add_effort,
+    add_output,
+    arrays_as_bytes,
+    effort_of,
+    heading,
+    marginal_words,
+    missed,
+    picture_as_bytes,
+    write_all,
+)
+from .points import add_points, clouds_of
+
+if TYPE_CHECKING:
+    from ..solvers.transport.cloud_transport import CloudTransport
+    from ..solvers.transport.clouds import Cloud
+
+HELP = "transport one file of points to another: Gaussian, exact, Sinkhorn or quantile map"
+METHODS = ("gaussian", "exact", "sinkhorn", "quantile")
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the options."""
+    add_points(parser)
+    parser.add_argument(
+        "--method", choices=METHODS, default="sinkhorn", help="default: %(default)s; quantile is "
+        "for points on a line",
+    )  # fmt: skip
+    parser.add_argument(
+        "--epsilon",
+        type=float,
+        metavar="E",
+        help="weight of the entropy in units of the mean cost (Sinkhorn; default: 0.05)",
+    )
+    add_effort(parser)
+    add_output(parser)
+
+
+def run(args: argparse.Namespace) -> int:
+    """Transport, print, write: 0, or 1 if the marginals are not met to the tolerance."""
+    from ..solvers.files import writable_folder
+    from ..solvers.transport.cloud_transport import transport_clouds
+
+    a, b = clouds_of(args)
+    folder = None if args.out is None else writable_folder(args.out)
+    effort, begin = effort_of(args), time.perf_counter()
+    if args.method == "sinkhorn":
+        with SweepBar() as bar:
+            found = transport_clouds(a, b, fraction=args.epsilon, progress=bar, **effort)
+    else:
+        found = transport_clouds(a, b, args.method, fraction=args.epsilon, **effort)
+    seconds = time.perf_counter() - begin
+    options = {"method": args.method, "epsilon": args.epsilon, **effort}
+    record = {**heading(args, "transport", **options), "result": result(a, b, found, seconds)}
+    lines = page(a, b, found, seconds)
+    if folder is not None:
+        picture, words = _picture(a, b, found)
+        record["picture"] = words
+        files = {"transport.npz": saved(a, b, found, record), "transport.png": picture}
+        lines += [f"shown: {words}", str(write_all(folder, files, record, "transport.json"))]
+    print(json.dumps(record) if args.json else "\n".join(lines))
+    if not found.converged and found.tolerance is not None:
+        return missed(found.marginal_error, found.tolerance, found.iterations)
+    return 0
+
+
+def result(a: Cloud, b: Cloud, found: CloudTransport, seconds: float) -> dict[str, Any]:
+    """All numbers of the result."""
+    return {
+        "points_a": len(a.points), "points_b": len(b.points), "dimension": a.dim,
+        "method": found.method, "cost": found.cost, "w2": found.distance,
+        "squared_w2_at_least": found.lower, "squared_w2_at_most": found.upper,
+        "iterations": found.iterations, "marginal_error": found.marginal_error,
+        "tolerance": found.tolerance, "converged": found.converged, "seconds": seconds,
+        **found.facts,
+    }  # fmt: skip
+
+
+def page(a: Cloud, b: Cloud, found: CloudTransport, seconds: float) -> list[str]:
+    """The result for a person."""
+    of = "of the two Gaussians" if found.method == "gaussian" else "of the plan"
+    facts = found.facts
+    extra = ""
+    if facts:
+        extra = f", epsilon {facts['fraction']:g} of the mean cost ({facts['epsilon']:.4g})"
+    sides = (
+        f"at least {found.lower:.6g}",
+        f"at most {found.upper:.6g}" if found.upper is not None else "",
+    )
+    rows = [
+        ("A", f"{len(a.points)} points, d = {a.dim}, {a.name}"),
+        ("B", f"{len(b.points)} points, d = {b.dim}, {b.name}"),
+        ("method", found.method + extra),
+        ("cost", f"{found.cost:.9g}, the mean squared distance {of}"),
+        ("W2", f"{found.distance:.9g} {of}"),
+        ("W2^2 of the clouds", ", ".join(side for side in sides if side)),
+        ("iterations", "-" if found.iterations is None else str(found.iterations)),
+        ("marginal error", marginal_words(found)),
+        ("time", f"{seconds:.3g} s"),
+    ]
+    return [f"{name:<19} {value}" for name, value in rows]
+
+
+def saved(a: Cloud, b: Cloud, found: CloudTransport, record: dict[str, Any]) -> bytes:
+    """The file of arrays: both clouds, the images, what makes the map, and how."""
+    clouds = {"a": a.points, "weights_a": a.weights, "b": b.points, "weights_b": b.weights}
+    kept = {k: v.detach().numpy() for k, v in (clouds | found.arrays).items()}
+    about = json.dumps({**record, "formula": found.formula})
+    return arrays_as_bytes({**kept, "mapped": found.mapped.numpy(), "about": about})
+
+
+def _picture(a: Cloud, b: Cloud, found: CloudTransport) -> tuple[bytes, str]:
+    from .cloud_plots import transport_picture
+
+    figure, words = transport_picture(
+        a, b, found.mapped, f"{found.method}: W2 = {found.distance:.4g}"
+    )
+    return picture_as_bytes(figure), words
