@@ -9,7 +9,9 @@ keep 32 bits of the key: two cells in 65 000 would collide. Here each 64 bits ar
 from __future__ import annotations
 
 import math
+import threading
 from collections.abc import Iterator, Sequence
+from functools import lru_cache
 from hashlib import blake2b
 
 import numpy as np
@@ -17,6 +19,9 @@ from numpy.typing import NDArray
 
 BLOCK = 32768
 """Pairs of numbers made at once: what fits the processor's nearer caches."""
+
+FEW = 4096
+"""Samples and numbers of each, together, whose places are remembered."""
 
 Words = Sequence[NDArray[np.uint64]]
 
@@ -33,9 +38,10 @@ _ROUNDS = tuple(
         (27, 0x94D049BB133111EB),
     )
 )
-_LAST, _ANGLE_BITS, _ANGLE_MASK = (np.array(n, np.uint64) for n in (31, 24, (1 << 24) - 1))
-_HALF, _UNIT, _FACTOR = (np.array(v) for v in (0.5, 2.0**-40, -2.0))
-_ANGLE = np.array(2.0 * math.pi * 2.0**-24, np.float32)
+_LAST, _ANGLE_BITS = (np.array(n, np.uint64) for n in (31, 24))
+_ANGLE_MASK = np.array((1 << 24) - 1, np.uint32)
+_HALF, _UNIT = (np.array(v) for v in (0.5, 2.0**-40))
+_FACTOR, _ANGLE = (np.array(v, np.float32) for v in (-2.0, 2.0 * math.pi * 2.0**-24))
 
 
 def normal_field(key: bytes, ids: Sequence[int], count: int) -> NDArray[np.float32]:
@@ -54,23 +60,50 @@ def normal_fields(keys: Sequence[bytes], ids: Sequence[int], count: int) -> NDAr
 
     Small fields are cheap only together: one call costs as much as some thousand numbers.
     """
-    out = np.empty((len(keys), len(ids), count), dtype=np.float32)
-    half = (count + 1) // 2
-    places = _GOLDEN * np.arange(half, dtype=np.uint64)
-    work = _Work(min(BLOCK, len(keys) * len(ids) * half))
-    for rows, high, low in _by_high_word(ids):
-        words = _words([b"%d|" % high + key for key in keys])
-        begin = low * _EACH
-        part = out if rows is None else np.empty((len(keys), len(low), count), np.float32)
-        for k, r, c in _blocks(len(keys), len(low), half):
-            work.draw(begin[r, None], places[c], [word[k] for word in words])
-            work.write(part[k, r, :half][..., c], part[k, r, half:][..., c])
-        if rows is not None:
-            out[:, rows] = part
-    return out
+    few = isinstance(ids, range) and len(ids) + count < FEW
+    rows = _few_rows(ids, count) if few else Rows(ids, count)
+    return rows.fields(keys)
 
 
-def _by_high_word(
+class Rows:
+    """Samples and how many numbers each is to have, under one key after another.
+
+    Parameters
+    ----------
+    ids : sequence of int
+        Any integers.
+    count : int
+        Numbers for each of them, below 2^32.
+    """
+
+    def __init__(self, ids: Sequence[int], count: int) -> None:
+        self._shape = len(ids), count
+        self._places = _GOLDEN * np.arange((count + 1) // 2, dtype=np.uint64)
+        self._parts = [(rows, b"%d|" % high, low * _EACH) for rows, high, low in _by_word(ids)]
+
+    def fields(
+        self, keys: Sequence[bytes], out: NDArray[np.float32] | None = None
+    ) -> NDArray[np.float32]:
+        """As :func:`normal_fields`; written to ``out`` where it is given."""
+        (many, count), half = self._shape, len(self._places)
+        if out is None:
+            out = np.empty((len(keys), many, count), np.float32)
+        work = _WORK.of(min(BLOCK, len(keys) * many * half))
+        for rows, high, begin in self._parts:
+            words = _words([high + key for key in keys])
+            part = out if rows is None else np.empty((len(keys), len(begin), count), np.float32)
+            for k, r, c in _blocks(len(keys), len(begin), half):
+                work.draw(begin[r, None], self._places[c], [word[k] for word in words])
+                work.write(part[k, r, :half][..., c], part[k, r, half:][..., c])
+            if rows is not None:
+                out[:, rows] = part
+        return out
+
+
+_few_rows = lru_cache(maxsize=16)(Rows)
+
+
+def _by_word(
     ids: Sequence[int],
 ) -> Iterator[tuple[NDArray[np.intp] | None, int, NDArray[np.uint64]]]:
     """Rows whose ids agree but for their low 32 bits (None: all), what they agree in, low bits."""
@@ -99,15 +132,22 @@ def _blocks(keys: int, rows: int, columns: int) -> Iterator[tuple[slice, slice, 
                 yield slice(k, k + deep), slice(r, r + tall), slice(c, c + wide)
 
 
-class _Work:
+class _Work(threading.local):
     """Room for one block, used again by the next: new memory would cost more than the numbers.
 
     Functions are taken of whole contiguous blocks only, where NumPy has one code for all places.
     """
 
-    def __init__(self, size: int) -> None:
-        self.bits, self.aside = (np.empty(size, np.uint64) for _ in range(2))
-        self.radius, self.angle, self.wave = (np.empty(size, np.float32) for _ in range(3))
+    def __init__(self) -> None:
+        self._size = 0
+
+    def of(self, size: int) -> _Work:
+        """Room for ``size`` pairs."""
+        if self._size < size:
+            self.bits, self.aside = (np.empty(size, np.uint64) for _ in range(2))
+            self.radius, self.angle, self.wave = (np.empty(size, np.float32) for _ in range(3))
+            self._size = size
+        return self
 
     def draw(
         self,
@@ -118,26 +158,32 @@ class _Work:
         """Radius and angle of each place, from its counter, under each key.
 
         40 bits for the radius reach 7.5 standard deviations, and its logarithm is taken in float64
-        for the sake of the small ones; 24 bits for the angle: float32 has no more.
+        for the sake of the small ones; 24 bits for the angle: float32 has no more. Whole numbers
+        that fit are converted as signed ones, and as short ones, where processors are quick.
         """
         self.shape = (len(words[0]), len(begin), len(places))
         size = math.prod(self.shape)
         bits, aside = self.bits[:size], self.aside[:size]
         radius, angle = self.radius[:size], self.angle[:size]
         np.add(begin, places, out=bits.reshape(self.shape))
-        by_key = len(words[0]), -1
-        _encrypt(bits.reshape(by_key), words, aside.reshape(by_key))
-        np.bitwise_and(bits, _ANGLE_MASK, out=aside)
-        np.copyto(angle, aside, casting="same_kind")
+        if len(words[0]) == 1:
+            _encrypt(bits, [word[0] for word in words], aside)
+        else:
+            by_key = len(words[0]), -1
+            _encrypt(bits.reshape(by_key), words, aside.reshape(by_key))
+        low = self.wave[:size].view(np.uint32)
+        np.copyto(low, bits, casting="unsafe")  # the low half, by the rules of C
+        np.bitwise_and(low, _ANGLE_MASK, out=low)
+        np.copyto(angle, low.view(np.int32), casting="same_kind")
         np.multiply(angle, _ANGLE, out=angle)
         np.right_shift(bits, _ANGLE_BITS, out=bits)
         uniform = aside.view(np.float64)
-        np.copyto(uniform, bits, casting="same_kind")
+        np.copyto(uniform, bits.view(np.int64), casting="same_kind")
         np.add(uniform, _HALF, out=uniform)
         np.multiply(uniform, _UNIT, out=uniform)
         np.log(uniform, out=uniform)
-        np.multiply(uniform, _FACTOR, out=uniform)
         np.copyto(radius, uniform, casting="same_kind")
+        np.multiply(radius, _FACTOR, out=radius)
         np.sqrt(radius, out=radius)
 
     def write(self, cosines: NDArray[np.float32], sines: NDArray[np.float32]) -> None:
@@ -149,6 +195,9 @@ class _Work:
         np.multiply(radius, shaped, out=cosines)
         np.sin(angle, out=wave)
         np.multiply(radius[..., odd], shaped[..., odd], out=sines)
+
+
+_WORK = _Work()
 
 
 def _words(keys: Sequence[bytes]) -> Words:

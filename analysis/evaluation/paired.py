@@ -1,10 +1,16 @@
 """Paired errors: the same starts, one end by a sampler and one by a fine solution.
 
 ``e_i = |x_i - r_i|/sqrt(d)`` is the error of sample i in units of the data. A batch of starts is a
-sample of all starts, so the root mean square and the median of ``e_i`` have intervals, here by the
-bootstrap over starts (Efron 1979); two samplers from the same starts are compared in pairs, where
-most of the scatter of the starts cancels. The fine solution has an error of its own: what is
-closer together than that is *not resolved*, whatever the intervals say.
+sample of all starts, so what is said of all ``e_i`` together has an interval, here by the bootstrap
+over starts (Efron 1979); two samplers from the same starts are compared in pairs, where most of
+the scatter of the starts cancels. The fine solution has an error of its own: what is closer
+together than that is *not resolved*, whatever the intervals say.
+
+Three numbers say different things. The root mean square is the one whose order is certified; a few
+starts that end in another mode rule it, and a bootstrap of some tens of starts knows nothing of
+those that it has not seen. The median does not see them at all. The *typical* error, the geometric
+mean ``exp mean log e_i``, is what two samplers are best told apart by: in pairs it is a mean of
+log ratios.
 
 Confused with a distance of laws: a sampler may be far from the solution of the ODE in this sense
 and yet draw from nearly the right law.
@@ -26,6 +32,10 @@ from ...solvers.process import Array
 
 DRAWS = 2000
 """Resamples of the starts; the ends of a 95 % interval are then good to about 3 % of its width."""
+
+
+By = Literal["typical", "rms"]
+"""What samplers are ranked by."""
 
 
 class Interval(NamedTuple):
@@ -70,6 +80,26 @@ def shares(picks: np.ndarray) -> Array:
     counts = np.zeros(picks.shape)
     np.add.at(counts, (np.broadcast_to(rows, picks.shape), picks), 1.0)
     return counts / n
+
+
+def log_sizes(table: Array, by: By, floor: float, weights: Array | None = None) -> Array:
+    """Logs of the errors of k samplers, (k,), or for each row of weights over starts, (draws, k).
+
+    ``table`` is (n, k). ``"rms"`` is ``log sqrt(mean e^2)``, ``"typical"`` is ``mean log e``, both
+    with no error below ``floor``.
+
+    Raises
+    ------
+    AnalysisError
+        For another name.
+    """
+    if by not in ("typical", "rms"):
+        msg = f"samplers are ranked by 'typical' or 'rms' errors, got {by!r}"
+        raise AnalysisError(msg)
+    kept = np.maximum(table, max(floor, np.finfo(np.float64).tiny ** 0.25))
+    values = np.log(kept) if by == "typical" else kept**2
+    means = values.mean(axis=0) if weights is None else weights @ values
+    return means if by == "typical" else 0.5 * np.log(means)
 
 
 @dataclass(frozen=True, eq=False)
@@ -117,6 +147,19 @@ class PairedErrors:
         return self._interval(float(np.median(self.each)), drawn)
 
     @property
+    def typical(self) -> Interval:
+        """Geometric mean over starts, no error counted below that of the reference."""
+        table = self.each[:, None]
+        drawn = shares(resamples(len(table)))
+        value = log_sizes(table, "typical", self.reference)[0]
+        logs = log_sizes(table, "typical", self.reference, drawn)[:, 0]
+        return self._interval(math.exp(value), np.exp(logs))
+
+    def of(self, by: By) -> Interval:
+        """The error by that name."""
+        return self.rms if by == "rms" else self.typical
+
+    @property
     def resolved(self) -> bool:
         """Whether the error is above that of the reference."""
         return self.rms.value > self.reference
@@ -127,6 +170,7 @@ class PairedErrors:
             "samples": len(self.each),
             "rms": list(self.rms),
             "median": list(self.median),
+            "typical": list(self.typical),
             "reference": self.reference,
             "resolved": self.resolved,
             "level": self.level,
@@ -179,21 +223,28 @@ def compare(first: PairedErrors, second: PairedErrors) -> Comparison:
 
 
 def best_group(
-    errors: Sequence[Array], *, reference: float = 0.0, level: float = 0.95, seed: int = 0
+    errors: Sequence[Array],
+    *,
+    by: By = "typical",
+    reference: float = 0.0,
+    level: float = 0.95,
+    seed: int = 0,
 ) -> list[bool]:
     """Which of k samplers cannot be told apart from the best, from the same n starts.
 
-    Multiple comparisons with the best (Hsu 1981; the bootstrap of studentised differences): with
-    ``L_c`` the log of the RMS error and ``s_cc'`` the bootstrap deviation of ``L_c - L_c'``, c
-    stays if ``max_c' (L_c - L_c')/s_cc' <= q_c``, the ``level`` quantile of the same maximum of
-    resampled, centred differences. The set holds the true best with probability ``level``, however
-    many samplers there are. What is within twice the error of the reference of the least error
-    stays as well.
+    Multiple comparisons with the best (Hsu 1981; here by the bootstrap of studentised
+    differences): with ``L_c`` the log of the error and ``s_cc'`` the bootstrap deviation of
+    ``L_c - L_c'``, c stays if ``max_c' (L_c - L_c')/s_cc' <= q_c``, the ``level`` quantile of the
+    same maximum of resampled, centred differences. The set holds the true best with probability
+    about ``level``, however many samplers there are. What is within twice the error of the
+    reference of the least error stays as well.
 
     Parameters
     ----------
     errors : sequence of Array
-        Errors of each sample, one array (n,) for each sampler.
+        Errors of each sampler, (n,).
+    by : str
+        ``"typical"`` or ``"rms"``.
     reference : float
         RMS error of the fine solution.
     level : float
@@ -209,20 +260,19 @@ def best_group(
     if not errors or len({np.shape(e) for e in errors}) != 1:
         msg = f"errors of one shape are needed, got shapes {[np.shape(e) for e in errors]}"
         raise AnalysisError(msg)
-    squares = np.stack([np.asarray(e, dtype=np.float64) ** 2 for e in errors], axis=1)  # (n, k)
-    tiny = np.finfo(np.float64).tiny
-    logs = 0.5 * np.log(np.maximum(squares.mean(0), tiny))
-    drawn = 0.5 * np.log(np.maximum(shares(resamples(len(squares), seed=seed)) @ squares, tiny))
-    rms = np.sqrt(squares.mean(0))
-    out = []
-    for c in range(squares.shape[1]):
-        gap = logs[c] - logs
-        scatter = drawn[:, [c]] - drawn - gap
-        size = scatter.std(axis=0)
-        same = size < 1e-12  # the same sampler under another name, or exact in all samples
-        safe = np.where(same, 1.0, size)
-        ahead = np.where(same, np.where(gap > 1e-9, np.inf, 0.0), gap / safe)
-        limit = np.quantile(np.where(same, 0.0, scatter / safe).max(axis=1), level)
-        close = rms[c] - rms.min() <= 2 * reference
-        out.append(bool(ahead.max() <= limit or close))
-    return out
+    table = np.stack([np.asarray(e, dtype=np.float64) for e in errors], axis=1)  # (n, k)
+    logs = log_sizes(table, by, reference)
+    drawn = log_sizes(table, by, reference, shares(resamples(len(table), seed=seed)))
+    close = np.exp(logs) - np.exp(logs.min()) <= 2 * reference
+    return [bool(close[c] or _may_be_best(c, logs, drawn, level)) for c in range(len(logs))]
+
+
+def _may_be_best(c: int, logs: Array, drawn: Array, level: float) -> bool:
+    gap = logs[c] - logs
+    scatter = drawn[:, [c]] - drawn - gap
+    size = scatter.std(axis=0)
+    same = size < 1e-12  # the same sampler under another name, or one ratio in all samples
+    safe = np.where(same, 1.0, size)
+    ahead = np.where(same, np.where(gap > 1e-9, np.inf, 0.0), gap / safe)
+    limit = np.quantile(np.where(same, 0.0, scatter / safe).max(axis=1), level)
+    return bool(ahead.max() <= limit)

@@ -1,8 +1,9 @@
 """What samples can teach: rates of fits, few-shot corruption, singular laws, tests of two samples.
 
 Rates of fits and of stopped empirical diffusions (``rates``), conditions corrupted in training
-(``corruption``), maximum likelihood of singular laws by added noise (``singular``), the expected
-perturbation score (``perturbation_score``) and tests by permutation (``permutation``).
+(``corruption``), maximum likelihood of singular laws by added noise (``singular``; of a
+curve by a small network: ``curve``), the expected perturbation score (``perturbation_score``) and
+tests by permutation (``permutation``).
 """
 
 from .corruption import Conditional as Conditional
@@ -11,6 +12,8 @@ from .corruption import corrupted_conditional as corrupted_conditional
 from .corruption import corrupted_fit as corrupted_fit
 from .corruption import entropy as entropy
 from .corruption import few_shot as few_shot
+from .curve import curve_bias as curve_bias
+from .curve import curve_errors as curve_errors
 from .permutation import PermutationTest as PermutationTest
 from .permutation import permutation_test as permutation_test
 from .perturbation_score import perturbation_gain as perturbation_gain

@@ -120,16 +120,17 @@ def largest_step(s: float) -> float:
     return s * s
 
 
-def descend(width: float, s: float, step: float, count: int, *, variance: float = 0.0) -> float:
-    """Width after ``count`` steps of gradient descent of ``log w + (v + s^2)/(2 w^2)``.
+def descend(width: float, s: ArrayLike, step: float, count: int) -> Array:
+    """Widths after ``count`` steps of gradient descent of ``log w + s^2/(2 w^2)``, for each s.
 
     A step that would leave the positive numbers goes to half the width, as a line search would.
     """
-    if not (width > 0 and step > 0 and s >= 0 and variance >= 0) or count < 0:
-        msg = f"need positive width and step, and s >= 0, got {width}, {step} and {s}"
+    square = np.asarray(s, dtype=np.float64) ** 2
+    if not (width > 0 and step > 0) or count < 0:
+        msg = f"need a positive width and a positive step, got {width} and {step}"
         raise AnalysisError(msg)
-    w, second = width, variance + s * s
+    w = np.full_like(square, width)
     for _ in range(count):
-        new = w - step * (1 / w - second / w**3)
-        w = new if new > 0 else 0.5 * w
+        new = w - step * (1 / w - square / w**3)
+        w = np.where(new > 0, new, 0.5 * w)
     return w

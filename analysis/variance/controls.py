@@ -86,5 +86,18 @@ def controlled(
     >>> controlled(3 + 2 * x, x)[0].value  # the control explains everything
     3.0
     """
-    out = corrected(values, controls)
-    return tuple(mean(column, certainty=certainty, within=within) for column in out.unbind(1))
+    return means(corrected(values, controls), certainty=certainty, within=within)
+
+
+def means(table: Tensor, *, certainty: float, within: float) -> tuple[Estimate, ...]:
+    """Mean of each column of (n, J), or the refusal of the one that needs most samples."""
+    found: list[Estimate] = []
+    refused: list[TooFewSamplesError] = []
+    for column in table.unbind(1):
+        try:
+            found.append(mean(column, certainty=certainty, within=within))
+        except TooFewSamplesError as error:
+            refused.append(error)
+    if refused:
+        raise max(refused, key=lambda error: error.needed)
+    return tuple(found)

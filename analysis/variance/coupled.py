@@ -1,7 +1,8 @@
 r"""Weak errors of a method beside an exact path on the same noise.
 
-``E f(X_N) - E f(Y)`` with X a method's path and Y the Ornstein-Uhlenbeck process itself is O(h^p),
-while the noise of ``f(X_N)`` is O(1): below some h a plain mean measures nothing. On a cell of length h the stochastic integral of Y is normal::
+``E f(X_N) - E f(Y)``, with X the path of a method and Y the Ornstein-Uhlenbeck process itself, is
+O(h^p), while the noise of ``f(X_N)`` is O(1): below some h a plain mean measures nothing. On a
+cell of length h the stochastic integral of Y is normal::
 
     int e^{-kappa (b - s)} dW_s = w xi + v zeta + r chi
 

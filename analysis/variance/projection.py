@@ -22,9 +22,10 @@ import numpy as np
 import torch
 
 from ...solvers.errors import AnalysisError, NonFiniteError, ShapeError
-from ..fokker_planck.collocation import Estimate, mean
+from ..fokker_planck.collocation import Estimate
 from ..fokker_planck.errors import TooFewSamplesError
 from .bases import Array, Basis
+from .controls import means
 from .volume import volume_sampled
 
 
@@ -131,4 +132,4 @@ def projected(
         msg = f"the function must give ({n * repeats},) on as many points, got {y.shape}"
         raise ShapeError(msg)
     found = torch.from_numpy(fit(basis, x, y.reshape(repeats, n)))
-    return tuple(mean(c, certainty=certainty, within=within) for c in found.unbind(1))
+    return means(found, certainty=certainty, within=within)

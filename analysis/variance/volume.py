@@ -27,14 +27,14 @@ from ...solvers.errors import AnalysisError
 from ..fokker_planck.errors import TooFewSamplesError
 from .bases import Array, Basis
 
-TRIES = 10_000
-"""Proposals for one point, of which m are needed on average for the last."""
+TRIES = 100
+"""Proposals for one point, in m, of which m are needed on average for the last: e^-100."""
 
 
 def independent(basis: Basis, n: int, repeats: int, *, seed: int) -> Array:
     """Points of density ``k/m``, (repeats, n, d)."""
     x = basis.draw(n * repeats, np.random.default_rng([seed, 1]))
-    return x.reshape(repeats, n, -1)
+    return x.reshape(repeats, n, x.shape[1])
 
 
 def determinantal(basis: Basis, repeats: int, *, seed: int) -> Array:
@@ -50,7 +50,7 @@ def determinantal(basis: Basis, repeats: int, *, seed: int) -> Array:
     out: list[Array] = []
     for i in range(m):
         found, waiting = np.empty(0), np.arange(repeats)
-        for _ in range(TRIES):
+        for _ in range(TRIES * m):
             x = basis.draw(len(waiting), rng)
             features = basis.values(x)
             rest = features
@@ -68,7 +68,7 @@ def determinantal(basis: Basis, repeats: int, *, seed: int) -> Array:
             if not len(waiting):
                 break
         else:
-            msg = f"no point {i + 1} of {m} in {TRIES} proposals; is the basis orthonormal?"
+            msg = f"no point {i + 1} of {m} in {TRIES * m} proposals; is the basis orthonormal?"
             raise AnalysisError(msg)
         out.append(found)
     return np.stack(out, 1)
@@ -87,4 +87,4 @@ def volume_sampled(basis: Basis, n: int, repeats: int, *, seed: int) -> Array:
         raise TooFewSamplesError(msg, needed=basis.size)
     first = determinantal(basis, repeats, seed=seed)
     more = independent(basis, n - basis.size, repeats, seed=seed)
-    return np.concatenate([first, more.reshape(repeats, n - basis.size, first.shape[2])], 1)
+    return np.concatenate([first, more], 1)

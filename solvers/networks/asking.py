@@ -120,6 +120,7 @@ def module_network(
     lam_range: tuple[float, float],
     asked: str = "time",
     classes: int = 0,
+    null_class: bool = True,
     sigma_data: float = SIGMA_DATA,
     about: Mapping[str, Any] | None = None,
 ) -> Network:
@@ -129,7 +130,7 @@ def module_network(
     ----------
     asked : str
         How it is asked, one of :data:`ASKED`.
-    name, module, process, prediction, shape, lam_range, classes, sigma_data, about
+    name, module, process, prediction, shape, lam_range, classes, null_class, sigma_data, about
         As in :class:`~.network.Network`.
 
     Raises
@@ -157,6 +158,7 @@ def module_network(
         shape=shape,
         lam_range=lam_range,
         classes=classes,
+        null_class=null_class,
         sigma_data=sigma_data,
         module=module,
         about=about or {},
@@ -179,7 +181,8 @@ def check_answers(network: Network) -> None:
     x = torch.zeros(1, *network.shape)
     if network.module is not None:
         x = x.to(next((p.device for p in network.module.parameters()), x.device))
-    labels = torch.full((1,), network.classes, device=x.device) if network.classes else None
+    last = network.classes - (not network.null_class)
+    labels = torch.full((1,), last, device=x.device) if network.classes else None
     try:
         out = network.call(x, middle, labels)
     except (RuntimeError, IndexError, TypeError, ValueError, AttributeError) as reason:

@@ -116,6 +116,7 @@ def load_network(folder: str | os.PathLike[str]) -> Network:
         lam_range=tuple(record["lam_range"]),
         asked=record["asked"],
         classes=record["classes"],
+        null_class=record["null_class"],
         sigma_data=float(record["sigma_data"]),
         about=record["about"],
     )

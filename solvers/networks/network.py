@@ -48,6 +48,8 @@ class Network:
         The noisiest and the cleanest half log-SNR that it knows.
     classes : int
         Number of classes; 0 for an unconditional network.
+    null_class : bool
+        Whether a network with classes can be asked without one, by the label ``classes``.
     sigma_data : float
         The constant of the prediction ``"edm"``.
     module : nn.Module, optional
@@ -68,6 +70,7 @@ class Network:
     shape: tuple[int, ...]
     lam_range: tuple[float, float]
     classes: int = 0
+    null_class: bool = True
     sigma_data: float = SIGMA_DATA
     module: nn.Module | None = None
     about: Mapping[str, Any] = field(default_factory=dict)
@@ -92,6 +95,7 @@ class Network:
         guidance: float = 1.0,
         interval: tuple[float, float] = (-math.inf, math.inf),
         autocast: torch.dtype | None = None,
+        paired: bool = True,
     ) -> Model:
         """The plain model ``model(x, t)`` for one batch.
 
@@ -109,6 +113,9 @@ class Network:
             :func:`fokker.solvers.wrappers.conditional.guided`.
         autocast : dtype, optional
             The network computes under autocast in this dtype; its answer has the dtype of x.
+        paired : bool
+            Whether guidance asks the network once, for a batch of twice the size, or two times.
+            The same to rounding; one call starts half as many kernels and holds twice the memory.
 
         Raises
         ------
@@ -119,10 +126,21 @@ class Network:
         if bound is None and guidance != 1.0:
             msg = f"guidance {guidance:g} needs labels; {self.name!r} was asked without any"
             raise NetworkError(msg)
+        if self.classes and not self.null_class and (bound is None or guidance != 1.0):
+            msg = f"the network {self.name!r} cannot be asked without a class; give labels only"
+            raise NetworkError(msg)
         model = self._bound(bound, autocast)
         if guidance != 1.0 and bound is not None:
-            without = self._bound(torch.full_like(bound, self.classes), autocast)
-            model = guided(model, without, self.process, weight=guidance, interval=interval)
+            none = torch.full_like(bound, self.classes)
+            both = self._bound(torch.cat([bound, none]), autocast)
+            model = guided(
+                model,
+                self._bound(none, autocast),
+                self.process,
+                weight=guidance,
+                interval=interval,
+                both=(lambda x, t: both(torch.cat([x, x]), t).chunk(2)) if paired else None,
+            )
         return as_prediction(
             model,
             self.process,
@@ -137,11 +155,11 @@ class Network:
         With ``to_zero`` the last of them goes from the cleanest level to sigma = 0.
         """
         spacing = uniform_lam(self.process, *self.lam_range)
-        if not to_zero:
-            return spacing.grid(steps)
-        if steps == 1:  # one step from noise to data: the cleanest level is not visited
-            return Grid((spacing.grid(1)[0], DATA))
-        return spacing.grid(steps - 1, to_zero=True)
+        if to_zero and isinstance(steps, int) and steps > 1:
+            return spacing.grid(steps - 1, to_zero=True)
+        grid = spacing.grid(steps)  # also refuses what is no number of steps
+        # one step from noise to data: the cleanest level is not visited
+        return Grid((grid[0], DATA)) if to_zero else grid
 
     def to(self, device: Any = None, dtype: torch.dtype | None = None) -> Self:
         """The same network elsewhere; its module is moved in place, as PyTorch does."""
@@ -163,11 +181,13 @@ class Network:
         if found.ndim != 1 or found.is_floating_point() or found.dtype == torch.bool:
             msg = f"labels must be integers of shape (B,), got {found.dtype} {tuple(found.shape)}"
             raise NetworkError(msg)
-        wrong = found[(found < 0) | (found > self.classes)]
+        most = self.classes if self.null_class else self.classes - 1
+        wrong = found[(found < 0) | (found > most)]
         if len(wrong):
+            none = f", and {self.classes} for none" if self.null_class else ""
             msg = (
                 f"label {int(wrong[0])} is no class of {self.name!r}; accepted: "
-                f"0 .. {self.classes - 1}, and {self.classes} for none"
+                f"0 .. {self.classes - 1}{none}"
             )
             raise NetworkError(msg)
         return found.long()

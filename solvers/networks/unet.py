@@ -52,7 +52,7 @@ class Residual(nn.Module):
         nn.init.zeros_(self.last.bias)  # pyright: ignore[reportArgumentType]
 
     def forward(self, x: Tensor, embedding: Tensor) -> Tensor:
-        """x (B, inner, H, W) and embedding (B, E) to (B, outer, H, W)."""
+        """From x (B, inner, H, W) and embedding (B, E) to (B, outer, H, W)."""
         hidden = self.first(functional.silu(self.first_norm(x)))
         scale, shift = self.modulation(embedding)[:, :, None, None].chunk(2, dim=1)
         hidden = self.last_norm(hidden) * (1.0 + scale) + shift
@@ -71,7 +71,7 @@ class SelfAttention(nn.Module):
         nn.init.zeros_(self.out.bias)  # pyright: ignore[reportArgumentType]
 
     def forward(self, x: Tensor) -> Tensor:
-        """x (B, C, H, W) to the same shape."""
+        """From x (B, C, H, W) to the same shape."""
         query, key, value = self.project(self.norm(x)).flatten(2).mT.chunk(3, dim=2)
         mixed = functional.scaled_dot_product_attention(query, key, value)
         return x + self.out(mixed.mT.reshape(x.shape))

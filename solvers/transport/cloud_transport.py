@@ -46,8 +46,8 @@ class CloudTransport:
         One of :data:`METHODS`.
     cost : float
         ``E |x - y|^2`` under the map or plan; of the Gaussians for ``gaussian``.
-    lower, upper : float or None
-        Certain bounds of W2^2 of the clouds, up to rounding; None if the method gives none.
+    lower, upper : float, float or None
+        Certain bounds of W2^2 of the clouds, up to rounding; ``gaussian`` has none from above.
     iterations : int or None
         Of Sinkhorn.
     marginal_error : float
@@ -67,7 +67,7 @@ class CloudTransport:
 
     method: str
     cost: float
-    lower: float | None
+    lower: float
     upper: float | None
     marginal_error: float
     mapped: Tensor
@@ -187,7 +187,7 @@ def _sinkhorn(a: Cloud, b: Cloud, fraction: float, effort: dict[str, Any]) -> Cl
         warnings.simplefilter("ignore", NotConvergedWarning)  # the result says it
         plan = sinkhorn(a.points, b.points, a.weights, b.weights, fraction=fraction, **effort)
     lower, upper = bounds(plan)
-    arrays = {"f": plan.f, "g": plan.g, "epsilon": torch.tensor(plan.epsilon).to(plan.f)}
+    arrays = {"f": plan.f, "g": plan.g, "epsilon": torch.tensor(plan.epsilon, dtype=plan.f.dtype)}
     return CloudTransport(
         "sinkhorn", plan.transport(), lower, upper, plan.marginal_error, plan.barycentric(),
         arrays, "mean of b with weights_b exp((g - |x - b|^2)/epsilon), made to sum to one",

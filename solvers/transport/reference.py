@@ -87,13 +87,28 @@ class LinearReference:
         d, f = self.dim, self.drift_matrix
         block = torch.zeros(2 * d, 2 * d, dtype=torch.float64)
         block[:d, :d], block[:d, d:], block[d:, d:] = -f, self.covariance_rate, f.mT
-        power = torch.linalg.matrix_exp(block * length)
+        power = exponential(block * length)
         phi = power[d:, d:].mT
         cov = phi @ power[:d, d:]
         line = torch.zeros(d + 1, d + 1, dtype=torch.float64)
         line[:d, :d], line[:d, d] = f, self.offset
-        shift = torch.linalg.matrix_exp(line * length)[:d, d]
+        shift = exponential(line * length)[:d, d]
         return Transition(phi, shift, (cov + cov.mT) / 2)
+
+
+def exponential(m: Tensor) -> Tensor:
+    """``e^m`` of a square matrix, to rounding, small ones too.
+
+    `torch.linalg.matrix_exp` (2.13) keeps only 10 digits of ``e^m - 1`` where the norm of m is
+    near 0.01, and a bridge near its end rests on those digits: there Taylor's series is summed.
+    """
+    eye = torch.eye(len(m), dtype=m.dtype)
+    if float(torch.linalg.matrix_norm(m, 1)) >= 0.1:
+        return torch.linalg.matrix_exp(m)
+    out = eye
+    for k in range(10, 0, -1):  # what is left out is below 0.1^11/11! = 3e-19
+        out = eye + m @ out / k
+    return out
 
 
 def _matrix(value: Any, name: str, dim: int | None) -> Tensor:

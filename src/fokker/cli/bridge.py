@@ -44,12 +44,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--reference", choices=("brownian", "ou"), default="brownian", help="default: %(default)s"
     )
     noise = parser.add_mutually_exclusive_group()
+    noise.add_argument("--sigma", type=float, metavar="S", help="strength of the noise")
     noise.add_argument(
-        "--sigma", type=float, metavar="S", help="strength of the reference's noise"
-    )
-    noise.add_argument(
-        "--epsilon", type=float, metavar="E", help="2 sigma^2 in units of the mean squared distance "
-        "(default: 0.05)",
+        "--epsilon", type=float, metavar="E", help="2 sigma^2 in units of the mean squared "
+        "distance (default: 0.05)",
     )  # fmt: skip
     parser.add_argument("--kappa", type=float, metavar="K", help="rate of the pull of ou")
     parser.add_argument("--centre", type=float, metavar="C", help="where ou pulls to (default: 0)")
@@ -191,7 +189,7 @@ def saved(found: CloudBridge, record: dict[str, Any]) -> bytes:
         names = ("mean_a", "cov_a", "mean_b", "cov_b")
         kept |= {name: getattr(bridge, name) for name in names}
         formula = "GaussianBridge(mean_a, cov_a, mean_b, cov_b, reference), cross = Cov(X0, X1)"
-    return arrays_as_bytes({**kept, "about": json.dumps({**record, "formula": formula})})
+    return arrays_as_bytes(kept, record, formula)
 
 
 def _picture(a: Cloud, b: Cloud, found: CloudBridge) -> tuple[bytes, str]:

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import argparse
-import csv
 import hashlib
 import io
 import zipfile
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NoReturn
 
 if TYPE_CHECKING:
     from ..solvers.transport.clouds import Cloud
@@ -55,7 +54,7 @@ def read_cloud(path: str, weights: str | None = None) -> Cloud:
     points, own = held["points"], held.get("weights")
     if weights is not None:
         if own is not None:
-            raise _refused(f"{path} holds weights of its own, so {weights} would be second ones")
+            _refuse(f"{path} holds weights of its own, so {weights} would be second ones")
         own = _arrays(weights)["points"]
         if own.ndim == 2 and own.shape[1] == 1:  # a column of a .csv file
             own = own[:, 0]
@@ -67,20 +66,20 @@ def fingerprint(path: str) -> str:
     return hashlib.sha256(Path(path).read_bytes()).hexdigest()
 
 
-def _refused(sentence: str) -> Exception:
+def _refuse(sentence: str, cause: Exception | None = None) -> NoReturn:
     from ..solvers.errors import InvalidLawError
 
-    return InvalidLawError(sentence)
+    raise InvalidLawError(sentence) from cause
 
 
 def _arrays(path: str) -> dict[str, Any]:
     """'points', and 'weights' where the file has them; float64 arrays."""
     suffix = Path(path).suffix.lower()
     if suffix not in SUFFIXES:
-        raise _refused(f"points are read from {', '.join(SUFFIXES)} files, got {path!r}")
+        _refuse(f"points are read from {', '.join(SUFFIXES)} files, got {path!r}")
     data = Path(path).read_bytes()
     if not data.strip():
-        raise _refused(f"{path} is empty")
+        _refuse(f"{path} is empty")
     if suffix == ".csv":
         return {"points": _table(path, data)}
     found = _loaded(path, data, _NPY if suffix == ".npy" else _ZIP)
@@ -91,7 +90,7 @@ def _loaded(path: str, data: bytes, magic: bytes) -> dict[str, Any]:
     import numpy as np
 
     if not data.startswith(magic):
-        raise _refused(
+        _refuse(
             f"{path} is no {Path(path).suffix} file of NumPy (a pickle is not read: it can run "
             "code)"
         )
@@ -101,11 +100,11 @@ def _loaded(path: str, data: bytes, magic: bytes) -> dict[str, Any]:
     except (ValueError, EOFError, zipfile.BadZipFile) as error:
         if "Object arrays" in str(error):
             why = "holds pickled Python objects, which can run code when they are read"
-            raise _refused(f"{path} {why}: save an array of numbers") from error
-        raise _refused(f"{path} cannot be read: {error}") from error
+            _refuse(f"{path} {why}: save an array of numbers", error)
+        _refuse(f"{path} cannot be read: {error}", error)
     if "points" not in found and (len(found) != 1 or "weights" in found):
         names = ", ".join(found) or "nothing"
-        raise _refused(f"{path} must hold an array 'points', it holds {names}")
+        _refuse(f"{path} must hold an array 'points', it holds {names}")
     kept = {"points": found["points"] if "points" in found else next(iter(found.values()))}
     return kept | {k: v for k, v in found.items() if k == "weights"}
 
@@ -114,7 +113,7 @@ def _numbers(name: str, value: Any) -> Any:
     import numpy as np
 
     if value.dtype.kind not in "fiu":
-        raise _refused(f"{name} must be real numbers, got the dtype {value.dtype}")
+        _refuse(f"{name} must be real numbers, got the dtype {value.dtype}")
     return np.asarray(value, dtype=np.float64)
 
 
@@ -125,12 +124,12 @@ def _table(path: str, data: bytes) -> Any:
     try:
         lines = data.decode("utf-8-sig").rstrip().splitlines()
     except UnicodeDecodeError as error:
-        raise _refused(f"{path} is no text in UTF-8: {error.reason}") from error
+        _refuse(f"{path} is no text in UTF-8: {error.reason}", error)
     rows: list[list[float]] = []
-    for number, cells in enumerate(csv.reader(lines), start=1):
-        rows.append([_number(path, number, cell) for cell in cells])
+    for number, cells in enumerate(lines, start=1):
+        rows.append([_number(path, number, cell) for cell in cells.split(",")])
         if len(rows[-1]) != len(rows[0]):
-            raise _refused(
+            _refuse(
                 f"line {number} of {path} has {len(rows[-1])} numbers and line 1 has "
                 f"{len(rows[0])}"
             )
@@ -141,7 +140,8 @@ def _number(path: str, line: int, cell: str) -> float:
     try:
         return float(cell)
     except ValueError as error:
-        raise _refused(
+        _refuse(
             f"line {line} of {path} has {cell.strip()!r} where a number is wanted: only numbers "
-            "with commas between them are read, without a heading"
-        ) from error
+            "with commas between them are read, without a heading",
+            error,
+        )

@@ -6,6 +6,8 @@ import argparse
 import json
 from typing import TYPE_CHECKING, Any
 
+from .options import add_set, read_set
+
 if TYPE_CHECKING:
     from ..analysis.compare_plans import Comparison, Search
     from ..solvers.adapters.trace import Trace
@@ -28,13 +30,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--against", metavar="X", help="compare with the sampler X of this project"
     )
-    parser.add_argument(
-        "--set",
-        metavar="KEY=VALUE",
-        action="append",
-        default=[],
-        help="an option of the foreign sampler, its value in JSON or a word; may be repeated",
-    )
+    add_set(parser)
     parser.add_argument(
         "--as-shipped", action="store_true", help="in the library's own float32, not in float64"
     )
@@ -52,7 +48,7 @@ def run(args: argparse.Namespace) -> int:
     if args.steps < 1:
         msg = f"--steps must be at least 1, got {args.steps}"
         raise AnalysisError(msg)
-    options = _options(args.set)
+    options = read_set(args.set)
     found = trace(native(args.sampler, args.steps, exact=not args.as_shipped, **options))
     plan, search, chosen = None, None, None
     if found.plan is not None:
@@ -68,22 +64,6 @@ def run(args: argparse.Namespace) -> int:
     else:
         print(_page(args.sampler, found, plan, search, chosen))
     return 0
-
-
-def _options(words: list[str]) -> dict[str, Any]:
-    from ..solvers.errors import AnalysisError
-
-    out: dict[str, Any] = {}
-    for word in words:
-        key, sign, value = word.partition("=")
-        if not (sign and key.isidentifier()):
-            msg = f"--set takes KEY=VALUE, got {word!r}"
-            raise AnalysisError(msg)
-        try:
-            out[key] = json.loads(value)
-        except json.JSONDecodeError:
-            out[key] = {"True": True, "False": False, "None": None}.get(value, value)
-    return out
 
 
 def _verdict(search: Search | None, chosen: Comparison | None) -> str:

@@ -93,17 +93,15 @@ def page(a: Cloud, b: Cloud, found: CloudTransport, seconds: float) -> list[str]
     extra = ""
     if facts:
         extra = f", epsilon {facts['fraction']:g} of the mean cost ({facts['epsilon']:.4g})"
-    sides = (
-        f"at least {found.lower:.6g}",
-        f"at most {found.upper:.6g}" if found.upper is not None else "",
-    )
+    sides = [f"at least {found.lower:.6g}"]
+    sides += [] if found.upper is None else [f"at most {found.upper:.6g}"]
     rows = [
         ("A", f"{len(a.points)} points, d = {a.dim}, {a.name}"),
         ("B", f"{len(b.points)} points, d = {b.dim}, {b.name}"),
         ("method", found.method + extra),
         ("cost", f"{found.cost:.9g}, the mean squared distance {of}"),
         ("W2", f"{found.distance:.9g} {of}"),
-        ("W2^2 of the clouds", ", ".join(side for side in sides if side)),
+        ("W2^2 of the clouds", ", ".join(sides)),
         ("iterations", "-" if found.iterations is None else str(found.iterations)),
         ("marginal error", marginal_words(found)),
         ("time", f"{seconds:.3g} s"),
@@ -115,8 +113,7 @@ def saved(a: Cloud, b: Cloud, found: CloudTransport, record: dict[str, Any]) -> 
     """The file of arrays: both clouds, the images, what makes the map, and how."""
     clouds = {"a": a.points, "weights_a": a.weights, "b": b.points, "weights_b": b.weights}
     kept = {k: v.detach().numpy() for k, v in (clouds | found.arrays).items()}
-    about = json.dumps({**record, "formula": found.formula})
-    return arrays_as_bytes({**kept, "mapped": found.mapped.numpy(), "about": about})
+    return arrays_as_bytes({**kept, "mapped": found.mapped.numpy()}, record, found.formula)
 
 
 def _picture(a: Cloud, b: Cloud, found: CloudTransport) -> tuple[bytes, str]:

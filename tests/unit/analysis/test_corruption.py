@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -21,7 +22,7 @@ from fokker.analysis.statistics.corruption import (
 from fokker.solvers.errors import AnalysisError
 
 TRUTH = Conditional(np.array([[1.5]]), np.array([[0.4]]))
-SHOTS = {"slope": 1.5, "var": 0.4}
+SHOTS: Any = {"slope": 1.5, "var": 0.4}
 
 
 def wide() -> tuple[Conditional, np.ndarray]:
@@ -74,7 +75,7 @@ def test_corruption_is_ridge_regression():
 def test_entropy_rises_strictly_and_a_model_of_the_population_only_gets_worse():
     truth, c = wide()
     laws = [corrupted_conditional(truth, c, g) for g in (0.0, 0.1, 0.4, 1.0, 5.0)]
-    for one, two in zip(laws, laws[1:], strict=False):
+    for one, two in pairwise(laws):
         assert entropy(two.cov) > entropy(one.cov)
         assert np.linalg.eigvalsh(two.cov - one.cov)[0] > -1e-13  # in every direction
         assert conditional_distance(two, truth, c) > conditional_distance(one, truth, c)
@@ -157,8 +158,8 @@ def test_the_first_gain_is_of_order_gamma_squared_over_n():
     for n in (40, 200):
         half = math.exp(math.lgamma(n / 2 - 1) - math.lgamma((n - 1) / 2)) * math.sqrt(n / 2)
         v = 1e-5
-        shots = {"slope": 1e3, "var": 1.0}
-        moved = few_shot(n, math.sqrt(v) / 1e3, **shots) - few_shot(n, 0.0, **shots)
+        moved = few_shot(n, math.sqrt(v) / 1e3, slope=1e3, var=1.0)
+        moved -= few_shot(n, 0.0, slope=1e3, var=1.0)
         assert moved / v == pytest.approx(1 - half, rel=2e-3)
         assert 1 - half == pytest.approx(-1.25 / n, rel=3 / n)
 

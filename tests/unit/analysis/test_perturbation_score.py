@@ -158,10 +158,12 @@ def rejections(delta: float, runs: int) -> int:
 
 def test_power_rises_with_the_shift_and_without_one_is_the_level():
     """Null: 200 runs at 5 percent, binomial, chance 1e-6; shifts of the same samples."""
-    counts = [rejections(delta, runs) for delta, runs in ((0.0, 200), (0.2, 80), (0.4, 80), (0.8, 80))]
+    counts = [
+        rejections(delta, runs) for delta, runs in ((0.0, 200), (0.2, 40), (0.4, 40), (0.8, 40))
+    ]
     low, high = binom.ppf([5e-7, 1 - 5e-7], 200, 0.05)
     assert low <= counts[0] <= high
-    shares = [counts[0] / 200, *(c / 80 for c in counts[1:])]
+    shares = [counts[0] / 200, *(c / 40 for c in counts[1:])]
     assert shares[0] < shares[1] < shares[2] < shares[3]
     assert shares[3] > 0.95
     assert rejections(-0.4, 20) > 0.4 * 20  # of either sign

@@ -35,7 +35,7 @@ def basis(dim: int, rank: int, seed: int = 0) -> torch.Tensor:
 
 
 def test_a_fit_has_the_known_mean_divergence():
-    """k = 4, n = 400: n E KL = 7.1801, and 7.1470 with n - 1."""
+    """At k = 4, n = 400: n E KL = 7.1801, and 7.1470 with n - 1."""
     assert 400 * fit_divergence(400, 4) == pytest.approx(7.1801, abs=5e-5)
     assert 400 * fit_divergence(400, 4, unbiased=True) == pytest.approx(7.1470, abs=5e-5)
 
@@ -48,12 +48,16 @@ def test_the_rate_is_one_over_n_with_a_constant_of_parameters(rank: int):
     assert gaps[1] / gaps[0] == pytest.approx(0.5, rel=0.02)
 
 
-@pytest.mark.parametrize(("n", "rank", "unbiased"), [(7, 4, False), (400, 4, True), (60, 9, False)])
+@pytest.mark.parametrize(
+    ("n", "rank", "unbiased"), [(7, 4, False), (400, 4, True), (60, 9, False)]
+)
 def test_the_mean_divergence_is_that_of_high_precision(n: int, rank: int, unbiased: bool):
     with mpmath.workdps(40):
         c, k = mpmath.mpf(n - unbiased), rank
         logs = sum(mpmath.digamma(mpmath.mpf(n - i) / 2) for i in range(1, k + 1))
-        truth = (c * k * (1 + mpmath.mpf(1) / n) / (n - k - 2) - k - k * mpmath.log(c / 2) + logs) / 2
+        truth = (
+            c * k * (1 + mpmath.mpf(1) / n) / (n - k - 2) - k - k * mpmath.log(c / 2) + logs
+        ) / 2
     assert fit_divergence(n, rank, unbiased=unbiased) == pytest.approx(float(truth), rel=1e-11)
 
 
@@ -81,8 +85,7 @@ def test_fits_of_drawn_samples_have_this_mean_whatever_the_law():
 
 
 def test_the_surrounding_dimension_costs_nothing_once_the_subspace_is_known():
-    """The laws in D dimensions at a level of noise differ as their latent laws do, and PCA of
-    noise-free data knows the subspace."""
+    """Laws differ as their latent laws do, and PCA knows the subspace of clean data."""
     a, rng = basis(64, 4), np.random.default_rng(1)
     z = rng.standard_normal((40, 4))
     x = z @ a.numpy().T
@@ -105,7 +108,7 @@ def test_the_surrounding_dimension_costs_nothing_once_the_subspace_is_known():
 
 
 def test_a_stopped_diffusion_of_points_has_the_known_mean_error():
-    """n = 2 in dimension one: the mean over both points by Gauss-Hermite, over x by a sum."""
+    """At n = 2 in dimension one: the mean over both points by Gauss-Hermite, over x by a sum."""
     sigma, x = 0.7, torch.linspace(-9.0, 9.0, 361, dtype=F64)[:, None]
     z, w = np.polynomial.hermite_e.hermegauss(20)
     w = w / w.sum()
@@ -161,7 +164,9 @@ def test_the_score_of_a_subspace_splits():
 
 def test_off_the_subspace_the_score_grows_as_one_over_the_square_of_the_noise():
     a = basis(6, 2)
-    latent = GaussianMixture(torch.ones(1).to(F64), torch.zeros(1, 2).to(F64), torch.eye(2)[None].to(F64))
+    latent = GaussianMixture(
+        torch.ones(1).to(F64), torch.zeros(1, 2).to(F64), torch.eye(2)[None].to(F64)
+    )
     x = torch.from_numpy(np.random.default_rng(4).standard_normal((5, 6)))
     x = x - x @ a @ a.mT
     sizes = [lifted_score(latent, a, x, 1.0, s).norm() for s in (0.1, 0.01)]

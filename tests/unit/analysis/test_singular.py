@@ -1,4 +1,4 @@
-"""Likelihood of laws without a density: unbounded, repaired by noise, and what the repair costs."""
+"""Likelihood of laws without a density: unbounded, repaired by noise, at a price."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from fokker.analysis.distances import diagonal_w2
+from fokker.analysis.statistics.curve import curve_bias, curve_errors
 from fokker.analysis.statistics.singular import (
     descend,
     largest_step,
@@ -101,10 +102,13 @@ def test_across_the_set_the_remainder_falls_like_the_root_of_the_samples():
 def test_descent_reaches_the_width_exactly_by_steps_below_the_square_of_the_noise(s: float):
     """The curvature is 2/s^2: a step of 0.9 s^2 contracts, one of 1.1 s^2 drives away."""
     near, step = 1.001 * s, largest_step(s)
-    assert descend(near, s, 0.9 * step, 400) == pytest.approx(s, rel=1e-12)
-    assert abs(descend(near, s, 1.1 * step, 400) / s - 1) > 0.05
+    assert float(descend(near, s, 0.9 * step, 400)) == pytest.approx(s, rel=1e-12)
+    assert abs(float(descend(near, s, 1.1 * step, 400)) / s - 1) > 0.05
     curvature = (
-        sum(sign * mean_nll([w * w], [s * s]) for w, sign in ((s * 1.001, 1), (s, -2), (s * 0.999, 1)))
+        sum(
+            sign * mean_nll([w * w], [s * s])
+            for w, sign in ((s * 1.001, 1), (s, -2), (s * 0.999, 1))
+        )
         / (0.001 * s) ** 2
     )
     assert curvature == pytest.approx(2 / step, rel=1e-4)
@@ -115,18 +119,40 @@ def test_for_a_learner_of_fixed_steps_the_best_noise_is_between():
     step = 4e-4
     sizes = np.geomspace(1e-3, 0.3, 60)
     # the mean over the last steps, for a width that never settles has no last value
-    errors = [
-        np.mean([descend(1.0, s, step, 4000 + 7 * k) for k in range(8)]) for s in sizes
-    ]
+    errors = np.mean([descend(1.0, sizes, step, 3000 + 7 * k) for k in range(8)], axis=0)
     best = float(sizes[int(np.argmin(errors))])
     assert 0.5 < best / math.sqrt(step) < 2.0
     assert errors[0] > 1.5 * min(errors)
     assert errors[-1] > 5 * min(errors)
 
 
+def test_too_much_noise_blurs_a_curve_by_a_closed_amount():
+    """``E[sin(omega z)|z']`` by Gauss-Hermite over z and the noise."""
+    z, w = np.polynomial.hermite_e.hermegauss(60)
+    w = w / w.sum()
+    for s, omega in ((0.3, 2.0), (1.0, 1.0)):
+        spread = s / math.sqrt(1 + s * s)  # of z given z'
+        best = np.sin(omega * (z[:, None] / (1 + s * s) + spread * z)) @ w
+        truth = math.sqrt(float((best - np.sin(omega * z)) ** 2 @ w))
+        assert curve_bias(s, omega) == pytest.approx(truth, rel=1e-10)
+    assert curve_bias(0.0, 2.0) == 0.0
+
+
+def test_a_small_network_learns_a_curve_best_at_a_noise_between():
+    """Left of the best noise the steps are too long, right of it the blur is the closed one."""
+    sizes = (0.01, 0.04, 0.16, 0.64)
+    errors = curve_errors(sizes, count=1500, samples=128)
+    assert int(np.argmin(errors)) == 2
+    assert errors[0] > 2 * errors[2]
+    assert errors[3] == pytest.approx(curve_bias(0.64, 2.0), rel=0.2)
+    shorter = curve_errors(sizes[:1], step=1e-3, count=1500, samples=128)
+    assert float(shorter[0]) < 0.5 * errors[0]  # it was the step
+
+
 @pytest.mark.parametrize(
     ("call", "words"),
     [
+        (lambda: curve_errors([0.0]), "positive sizes"),
         (lambda: mean_nll([1.0, 0.0], LINE), "positive variances"),
         (lambda: perturbed_fit(np.zeros((3, 2)), np.zeros((3, 1)), 0.1), r"\(n, D\)"),
         (lambda: removal_error(3, 1.0, 0.0), "s > 0"),

@@ -12,6 +12,7 @@ from fokker.analysis.subspaces import (
     cluster,
     denoising_loss,
     expected_projector_error,
+    noisy_projector_error,
     principal_basis,
     projector_error,
     responsibilities,
@@ -47,6 +48,29 @@ def test_weights_are_those_of_the_law_also_for_unequal_ranks_and_weights():
     assert np.abs(equal - responsibilities(x, us, w, 1.0, 0.5)).max() > 0.1
 
 
+def test_equal_ranks_and_weights_need_no_volume_in_the_weights():
+    """``softmax_k(alpha^2 |U_k^T x|^2/(2 sigma^2 (alpha^2 + sigma^2)))``, to 2e-15."""
+    us, x = bases(20, 3, 3, 3, seed=6), np.random.default_rng(7).standard_normal((30, 20))
+    law = LowRankMixture(
+        torch.full((3,), 1 / 3, dtype=torch.float64),
+        torch.zeros(3, 20, dtype=torch.float64),
+        torch.from_numpy(np.stack(us)),
+        0.0,
+    )
+    for alpha, sigma in ((1.0, 1.0), (0.6, 0.8)):
+        total = alpha**2 + sigma**2
+        fits = np.stack([np.sum((x @ u) ** 2, 1) for u in us], 1)
+        logits = alpha**2 * fits / (2 * sigma**2 * total)
+        g = np.exp(logits - logits.max(1, keepdims=True))
+        g /= g.sum(1, keepdims=True)
+        np.testing.assert_allclose(
+            responsibilities(x, us, np.full(3, 1 / 3), alpha, sigma), g, atol=1e-14
+        )
+        found = alpha / total * np.einsum("bk,bkd->bd", g, np.stack([x @ u @ u.T for u in us], 1))
+        exact = law.denoiser(torch.from_numpy(x), alpha, sigma).numpy()
+        assert np.abs(found - exact).max() < 2e-15
+
+
 def test_the_denoising_loss_is_its_mean_over_the_noise():
     """5 standard errors of 200000 draws at each of 3 points."""
     (u,), rng = bases(4, 2), np.random.default_rng(2)
@@ -76,7 +100,7 @@ def test_a_subspace_is_found_exactly_from_as_many_samples_as_dimensions():
         (u,) = bases(dim, 6)
         for n in (6, 7, 20):
             x = np.random.default_rng(n).standard_normal((n, 6)) @ u.T
-            assert projector_error(u, principal_basis(x, 6)) < 1e-20
+            assert projector_error(u, principal_basis(x, 6)) < (1e-20 if n == 6 else 1e-26)
         x = np.random.default_rng(5).standard_normal((5, 6)) @ u.T
         assert projector_error(u, principal_basis(x, 6)) > 1.0
 
@@ -95,6 +119,34 @@ def test_below_the_transition_the_error_has_its_mean():
         assert abs(np.mean(found) - expected) < 6 * np.std(found) / np.sqrt(300)
     assert expected_projector_error(50, 6, 6) == 0.0
     assert expected_projector_error(50, 50, 0) == 0.0
+
+
+def test_noise_tilts_a_subspace_by_its_square_over_that_of_the_data():
+    """To first order the rows of ``A U^T + delta E`` turn by ``delta (A^+ E)(1 - P)``."""
+    (u,), rng = bases(30, 4, seed=9), np.random.default_rng(10)
+    a, noise = rng.standard_normal((12, 4)), rng.standard_normal((12, 30))
+    for delta in (1e-3, 1e-5):
+        tilt = np.linalg.pinv(a) @ noise @ (np.eye(30) - u @ u.T)
+        found = projector_error(u, principal_basis(a @ u.T + delta * noise, 4))
+        assert found == pytest.approx(2 * delta**2 * float((tilt**2).sum()), rel=30 * delta)
+
+
+def test_the_mean_tilt_is_that_of_regressions():
+    """400 draws each, 6 standard errors; neither D nor d may be forgotten."""
+    for dim, n in ((8, 16), (10, 40)):
+        (u,), rng = bases(dim, 4, seed=9), np.random.default_rng(n)
+        draws = [
+            principal_basis(
+                rng.standard_normal((n, 4)) @ u.T + 1e-4 * rng.standard_normal((n, dim)), 4
+            )
+            for _ in range(400)
+        ]
+        found = np.array([projector_error(u, v) for v in draws])
+        error = 6 * found.std() / 20
+        expected = noisy_projector_error(dim, 4, n, 1e-4)
+        assert abs(found.mean() - expected) < error
+        assert abs(found.mean() - expected * dim / (dim - 4)) > error
+        assert abs(found.mean() - expected / 4) > error
 
 
 def test_clusters_of_subspaces_are_found_exactly_above_the_transition_only():
@@ -130,6 +182,7 @@ def test_a_rotated_basis_is_the_same_subspace():
         (lambda: principal_basis(np.zeros((2, 3)), 4), "rank from 1 to D"),
         (lambda: projector_error(np.eye(3)[:, :1], np.eye(3)[:, :2]), "one shape"),
         (lambda: expected_projector_error(3, 4, 1), "rank <= dim"),
+        (lambda: noisy_projector_error(5, 2, 3, 0.1), "n >= rank"),
         (lambda: cluster(np.zeros((2, 3)), 0, 1), "at least 1"),
     ],
 )

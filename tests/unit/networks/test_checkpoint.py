@@ -156,9 +156,7 @@ def test_a_header_longer_than_the_file_is_refused(tmp_path: Path):
         ({"__metadata__": "a", "w": GOOD}, "metadata"),
     ],
 )
-def test_a_header_that_contradicts_the_format_is_refused(
-    tmp_path: Path, header: Any, words: str
-):
+def test_a_header_that_contradicts_the_format_is_refused(tmp_path: Path, header: Any, words: str):
     assert words in refused(crafted(tmp_path / "a.safetensors", header))
 
 

@@ -1,0 +1,92 @@
+"""The starts of a comparison: one batch, the same for every candidate."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+
+import torch
+from torch import Tensor
+
+from ...solvers.errors import AnalysisError
+from ...solvers.model import Model
+from ...solvers.networks.network import Network
+from ...toy_models.draws import normals
+
+
+@dataclass(eq=False)
+class Starts:
+    """Starts of a network, with the classes asked for, and a count of what was spent.
+
+    ``x_i = sigma z_i`` at the noisiest level that the network knows; z_i is a function of the seed
+    and of i alone. Classes go round, 0, 1, 2, ..., unless they are given.
+
+    Attributes
+    ----------
+    network : Network
+        The network that is asked.
+    count : int
+        Number of starts.
+    seed : int
+        Of the starts.
+    labels : sequence of int, optional
+        One class for each start.
+    guidance : float
+        Weight of classifier-free guidance.
+    dtype, device
+        Of the states.
+    spent : int
+        Evaluations so far, counted in samples.
+    """
+
+    network: Network
+    count: int
+    seed: int = 0
+    labels: Sequence[int] | None = None
+    guidance: float = 1.0
+    dtype: torch.dtype = torch.float64
+    device: str = "cpu"
+    spent: int = field(default=0, init=False)
+
+    def __post_init__(self) -> None:
+        if self.count < 4:
+            msg = f"at least 4 starts are needed for an interval, got {self.count}"
+            raise AnalysisError(msg)
+        if self.labels is not None and len(self.labels) != self.count:
+            msg = f"{self.count} starts need as many labels, got {len(self.labels)}"
+            raise AnalysisError(msg)
+        if self.labels is None and self.network.classes:
+            self.labels = [i % self.network.classes for i in range(self.count)]
+        z = torch.from_numpy(normals(self.count, self._size, seed=self.seed, label="start"))
+        node = self.network.process.node_at_lam(self.network.lam_range[0])
+        x = (node.sigma * z).reshape(self.count, *self.network.shape)
+        self.x = x.to(self.device, self.dtype)
+
+    @property
+    def _size(self) -> int:
+        size = 1
+        for n in self.network.shape:
+            size *= n
+        return size
+
+    def part(self, first: int, last: int) -> Tensor:
+        """Starts ``first .. last - 1``."""
+        return self.x[first:last]
+
+    def model(self, prediction: str, first: int, last: int) -> Model:
+        """The network for these starts; every answer is counted."""
+        labels = None if self.labels is None else list(self.labels[first:last])
+        guidance = self.guidance if labels is not None else 1.0
+        plain = self.network.model(labels, prediction=prediction, guidance=guidance)
+        return _counted(plain, self._count)
+
+    def _count(self, samples: int) -> None:
+        self.spent += samples
+
+
+def _counted(model: Model, count: Callable[[int], None]) -> Model:
+    def counted(x: Tensor, t: float) -> Tensor:
+        count(x.shape[0])
+        return model(x, t)
+
+    return counted

@@ -1,0 +1,70 @@
+"""What a manifest says of the network, the machine and the programs."""
+
+from __future__ import annotations
+
+import hashlib
+import platform
+from importlib.metadata import PackageNotFoundError, version
+from typing import Any
+
+import torch
+from torch import nn
+
+from ..networks.errors import NetworkError
+from ..networks.network import Network
+from ..networks.process_text import process_to_dict
+
+
+def network_facts(network: Network) -> dict[str, Any]:
+    """All of a network that its samples depend on and that can be written down.
+
+    The weights enter by their SHA-256; an exact network has none, and is known by its name.
+    """
+    try:
+        process: Any = process_to_dict(network.process)
+    except NetworkError:  # a process that cannot be written down is known by its kind
+        process = {"name": type(network.process).__name__}
+    return {
+        "process": process,
+        "prediction": network.prediction,
+        "shape": list(network.shape),
+        "lam_range": list(network.lam_range),
+        "classes": network.classes,
+        "sigma_data": network.sigma_data,
+        "weights": None if network.module is None else weights_digest(network.module),
+    }
+
+
+def weights_digest(module: nn.Module) -> str:
+    """SHA-256 of the names, dtypes, shapes and numbers of all parameters and buffers."""
+    found = hashlib.sha256()
+    for name, tensor in sorted(module.state_dict().items()):
+        found.update(f"{name}|{tensor.dtype}|{tuple(tensor.shape)}|".encode())
+        found.update(numbers(tensor))
+    return found.hexdigest()
+
+
+def numbers(tensor: torch.Tensor) -> bytes:
+    """The bytes of the numbers of a tensor, in their order."""
+    plain = tensor.detach().cpu().contiguous().reshape(-1)
+    return plain.view(torch.uint8).numpy().tobytes()
+
+
+def versions() -> dict[str, str]:
+    """Versions of what the images depend on."""
+    found = {"python": platform.python_version()}
+    for name in ("fokker", "torch", "numpy", "pillow"):
+        try:
+            found[name] = version(name)
+        except PackageNotFoundError:
+            found[name] = "unknown"
+    return found
+
+
+def hardware(device: str) -> dict[str, str]:
+    """The machine, and the device on it."""
+    found = {"machine": platform.machine(), "system": platform.system(), "device": device}
+    kind = torch.device(device)
+    if kind.type == "cuda" and torch.cuda.is_available():
+        found["name"] = torch.cuda.get_device_name(kind)
+    return found
