@@ -1,7 +1,7 @@
 """A network whose samples are known in closed form, small enough to be sampled many times.
 
 One Gaussian for each class: ``N(m_k, s^2 I)`` with ``m_k = (k - 1)/2`` in every pixel. The flow
-from a start x at (alpha, sigma) ends at ``m + s (x - alpha m)/sqrt(alpha^2 s^2 + sigma^2)``.
+keeps ``(x - alpha m)/sqrt(alpha^2 s^2 + sigma^2)``.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from fokker.solvers.networks.network import Network
-from fokker.solvers.process import Node
+from fokker.solvers.process import DATA, Node
 from fokker.solvers.schedules import VPLinear
 
 PROCESS = VPLinear()
@@ -33,11 +33,11 @@ def denoise(x: Tensor, t: float, labels: Tensor | None) -> Tensor:
     return (a * WIDTH**2 * x + s2 * m) / (a * a * WIDTH**2 + s2)
 
 
-def flow(x: Tensor, start: Node, labels: Tensor | None) -> Tensor:
-    """Where the exact flow ends, at sigma = 0."""
+def flow(x: Tensor, start: Node, labels: Tensor | None, end: Node = DATA) -> Tensor:
+    """Where the exact flow takes a state."""
     m = means(labels, x)
-    spread = math.hypot(start.alpha * WIDTH, start.sigma)
-    return m + WIDTH * (x - start.alpha * m) / spread
+    before, after = (math.hypot(n.alpha * WIDTH, n.sigma) for n in (start, end))
+    return end.alpha * m + after / before * (x - start.alpha * m)
 
 
 def gaussians(

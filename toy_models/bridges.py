@@ -41,13 +41,14 @@ class MixtureBridge:
     Raises
     ------
     InvalidLawError
-        If dimensions differ or sigma is not positive and finite.
+        If dimensions or devices differ, F or G is not float64, or sigma is not positive and
+        finite. Python's lists become float32, as everywhere in PyTorch.
 
     Examples
     --------
-    >>> one = GaussianMixture([1.0], [[0.0]], [[1.0]])
-    >>> MixtureBridge(one, one, 1.0).law(0.0).covs
-    tensor([[[0.6667]]])
+    >>> one = GaussianMixture([1.0], [[0.0]], [[1.0]]).to(dtype=torch.float64)
+    >>> round(float(MixtureBridge(one, one, 1.0).law(0.0).covs), 12)
+    0.666666666667
     """
 
     first: GaussianMixture
@@ -62,6 +63,7 @@ class MixtureBridge:
         if self.first.dim != self.last.dim:
             msg = f"F and G must have one dimension, got {self.first.dim} and {self.last.dim}"
             raise InvalidLawError(msg)
+        _exact(self.first, self.last)
         m, n = self.first.means[:, None], self.last.means[None]
         a, b = full_covs(self.first)[:, None], full_covs(self.last)[None]
         apart = torch.linalg.solve(a + b + self._noise(1.0), (m - n)[..., None])[..., 0]
@@ -147,6 +149,19 @@ class MixtureBridge:
     def sde(self) -> SDE:
         """The bridge as a stochastic equation on u in [0, 1], for :mod:`fokker.solvers.sde`."""
         return SDE(lambda u, x: self.drift(x, u), lambda _u, _x: self.sigma, noise="additive")
+
+
+def _exact(first: GaussianMixture, last: GaussianMixture) -> None:
+    """Refuse what is not float64, or not in one place."""
+    if not first.dtype == last.dtype == torch.float64:
+        msg = (
+            f"F and G must be float64, got {first.dtype} and {last.dtype}: lists become float32, "
+            "so give tensors of float64, or mixture.to(dtype=torch.float64)"
+        )
+        raise InvalidLawError(msg)
+    if first.device != last.device:
+        msg = f"F and G must be on one device, got {first.device} and {last.device}"
+        raise InvalidLawError(msg)
 
 
 def _time(u: float) -> float:

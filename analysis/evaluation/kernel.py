@@ -104,9 +104,7 @@ class _Within:
         self.degenerate = float((rest**2).sum() / (n * (n - 3)))
 
 
-def gaussian_mmd(
-    mean_a: Any, cov_a: Any, mean_b: Any, cov_b: Any, *, bandwidth: float
-) -> float:
+def gaussian_mmd(mean_a: Any, cov_a: Any, mean_b: Any, cov_b: Any, *, bandwidth: float) -> float:
     """MMD squared of two Gaussians in closed form.
 
     ``E k(X, Y) = det(1 + (A + B)/w^2)^{-1/2} exp(-(m_a - m_b)^T (w^2 + A + B)^{-1} (m_a - m_b)/2)``

@@ -212,9 +212,7 @@ def _form(plan: Plan) -> np.ndarray | None:
     return canonical(plan if evals == {"data"} else to_prediction(plan, "data"))
 
 
-def _equal(
-    first: Plan, form: np.ndarray | None, second: Plan, other: np.ndarray | None
-) -> bool:
+def _equal(first: Plan, form: np.ndarray | None, second: Plan, other: np.ndarray | None) -> bool:
     if form is None or other is None or form.shape != other.shape:
         return False
     rows = [[op for op in p.ops if not isinstance(op, Lin)] for p in (first, second)]

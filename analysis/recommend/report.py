@@ -158,7 +158,9 @@ def _ranking(data: dict[str, Any]) -> list[str]:
     level, by = data["settings"]["level"], data["settings"]["by"]
     wide = max([len(r["name"]) for r in data["ranked"][:SHOWN]] + [20])
     head = f"{by} error [{level:.0%}]"
-    rest = "RMS       median    on the Gaussian" if by == "typical" else "typical   median    exact"
+    rest = (
+        "RMS       median    on the Gaussian" if by == "typical" else "typical   median    exact"
+    )
     lines = [f"  {'sampler@spacing':<{wide}} steps nfe   {head:<32}{rest}"]
     for r in data["ranked"][:SHOWN]:
         value, low, high = r[by]

@@ -30,6 +30,7 @@ def network_facts(network: Network) -> dict[str, Any]:
         "shape": list(network.shape),
         "lam_range": list(network.lam_range),
         "classes": network.classes,
+        "null_class": network.null_class,
         "sigma_data": network.sigma_data,
         "weights": None if network.module is None else weights_digest(network.module),
     }

@@ -78,7 +78,8 @@ class Trial:
             msg = f"{job.sampler} is no plan, so it cannot be saved on its way; accepted: 0"
             raise JobError(msg)
         self.every = save_every
-        self.model_of(range(1))  # labels and guidance are refused before anything is made
+        turn = len(job.labels) if isinstance(job.labels, tuple) else network.classes
+        self.model_of(range(min(job.count, max(turn, 1))))  # labels are refused before anything
 
     @property
     def evaluations(self) -> int:

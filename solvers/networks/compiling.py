@@ -33,7 +33,13 @@ class _Kept(nn.Module):
         return out.clone() if isinstance(out, Tensor) else tuple(part.clone() for part in out)
 
 
-def compiled(network: Network, *, mode: str = "default", dynamic: bool | None = None) -> Network:
+def compiled(
+    network: Network,
+    *,
+    mode: str = "default",
+    dynamic: bool | None = None,
+    backend: str = "inductor",
+) -> Network:
     """The same network with its module compiled; compiling happens at the first call.
 
     Parameters
@@ -44,6 +50,8 @@ def compiled(network: Network, *, mode: str = "default", dynamic: bool | None = 
         One of :data:`MODES`; those with CUDA graphs copy every answer once.
     dynamic : bool, optional
         Whether one program serves every size of batch; torch decides after the second if None.
+    backend : str
+        What ``torch.compile`` knows as its backend.
 
     Raises
     ------
@@ -57,7 +65,7 @@ def compiled(network: Network, *, mode: str = "default", dynamic: bool | None = 
     if network.module is None or not is_dataclass(call) or not hasattr(call, "module"):
         msg = f"the network {network.name!r} has no module that could be compiled"
         raise NetworkError(msg)
-    module: Any = torch.compile(call.module, mode=mode, dynamic=dynamic)
+    module: Any = torch.compile(call.module, mode=mode, dynamic=dynamic, backend=backend)
     if mode in ("reduce-overhead", "max-autotune"):
         module = _Kept(module)
     return replace(network, call=replace(call, module=module))

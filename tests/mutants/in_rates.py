@@ -13,7 +13,8 @@ PLANES = f"{UNIT}analysis/test_subspaces.py"
 KNOWN = (f"{RATES}::test_a_fit_has_the_known_mean_divergence",)
 STOPPED = (f"{RATES}::test_a_stopped_diffusion_of_points_has_the_known_mean_error",)
 RIDGE = (f"{CORRUPTION}::test_corruption_is_ridge_regression",)
-FEW = (f"{CORRUPTION}::test_the_mean_distance_is_that_of_fits_to_drawn_samples",)
+FEW = (f"{CORRUPTION}::test_without_corruption_the_mean_distance_is_closed",)
+MANY = (f"{CORRUPTION}::test_of_many_samples_only_the_population_is_left",)
 EXACT = (f"{SCORES}::test_under_every_labelling_the_level_is_exact",)
 
 MUTANTS = [
@@ -87,7 +88,7 @@ MUTANTS = [
         "means = (fitted * keep - slope) ** 2",
         "means = (fitted - slope) ** 2",
         "a slope that corruption does not shrink",
-        FEW,
+        MANY,
     ),
     Mutant(
         f"{HERE}singular.py",
@@ -139,13 +140,10 @@ MUTANTS = [
     ),
     Mutant(
         f"{HERE}perturbation_score.py",
-        "sign * node.sigma * noise[:, k]",
-        "sign * node.sigma * noise[:, 0]",
-        "one noise for all times",
-        (
-            f"{SCORES}::test_of_gaussian_data_it_is_affine_without_any_error",
-            f"{SCORES}::test_of_a_mixture_it_is_the_mean_over_times_and_noises",
-        ),
+        "mean = node.alpha * x[:, None]",
+        "mean = x[:, None]",
+        "data that do not fade",
+        (f"{SCORES}::test_of_gaussian_data_it_is_affine_without_any_error",),
     ),
     Mutant(
         f"{HERE}perturbation_score.py",

@@ -69,6 +69,10 @@ class SweepBar:
         self._bar.set_postfix_str(f"marginal error {error:.1e}", refresh=False)
         self._bar.update(self._before + iterations - self._bar.n)
 
+    def total(self) -> int:
+        """Sweeps of all levels so far."""
+        return self._bar.n
+
     def __enter__(self) -> SweepBar:
         return self
 

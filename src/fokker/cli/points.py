@@ -34,8 +34,12 @@ def add_points(parser: argparse.ArgumentParser) -> None:
 
 
 def clouds_of(args: argparse.Namespace) -> tuple[Cloud, Cloud]:
-    """Both clouds, checked."""
-    return read_cloud(args.a, args.weights_a), read_cloud(args.b, args.weights_b)
+    """Both clouds, checked, of one dimension."""
+    from ..solvers.transport.clouds import one_dimension
+
+    a, b = read_cloud(args.a, args.weights_a), read_cloud(args.b, args.weights_b)
+    one_dimension(a, b)
+    return a, b
 
 
 def read_cloud(path: str, weights: str | None = None) -> Cloud:

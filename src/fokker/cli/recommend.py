@@ -52,7 +52,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--confirm", action="store_true", help="run the best once more, from as many other starts"
     )
     parser.add_argument(
-        "--by", choices=("typical", "rms"), default="typical",
+        "--by",
+        choices=("typical", "rms"),
+        default="typical",
         help="rank by the geometric mean of errors over starts, or by their root mean square",
     )
     parser.add_argument(

@@ -157,20 +157,22 @@ class Bar:
     """A progress bar on stderr with rate and time left, called as ``bar(done, total)``."""
 
     def __init__(self) -> None:
-        from tqdm import tqdm
-
-        pause = 0.1 if sys.stderr.isatty() else 15.0  # a log file gets a line now and then
-        self._bar: Any = tqdm(
-            total=0, unit="image", file=sys.stderr, mininterval=pause, dynamic_ncols=True
-        )
+        self._bar: Any = None
 
     def __call__(self, done: float, total: int) -> None:
         """Show how far we are; images on their way count in part."""
-        self._bar.total = total
+        if self._bar is None:
+            from tqdm import tqdm
+
+            pause = 0.1 if sys.stderr.isatty() else 15.0  # a log file gets a line now and then
+            self._bar = tqdm(
+                total=total, unit="image", file=sys.stderr, mininterval=pause, dynamic_ncols=True
+            )
         self._bar.update(round(done, 2) - self._bar.n)
 
     def __enter__(self) -> Bar:
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._bar.close()
+        if self._bar is not None:
+            self._bar.close()

@@ -81,7 +81,7 @@ def test_entropy_rises_strictly_and_a_model_of_the_population_only_gets_worse():
         assert conditional_distance(two, truth, c) > conditional_distance(one, truth, c)
     assert conditional_distance(laws[0], truth, c) < 1e-12
     assert entropy([[0.0]]) == -math.inf
-    assert entropy(np.eye(2)) == pytest.approx(math.log(2 * math.pi * math.e), rel=1e-14)
+    assert entropy(4 * np.eye(2)) == pytest.approx(math.log(8 * math.pi * math.e), rel=1e-14)
 
 
 def test_corruption_at_sampling_too_makes_the_law_without_condition_right():
@@ -124,6 +124,13 @@ def test_the_mean_distance_is_that_of_fits_to_drawn_samples():
     error = found.std() / 100
     assert abs(few_shot(n, gamma, **SHOTS) - found.mean()) < 5 * error
     assert abs(few_shot(n, 1.5 * gamma, **SHOTS) - found.mean()) > 5 * error
+
+
+def test_of_many_samples_only_the_population_is_left():
+    for gamma in (0.2, 0.5, 2.0):
+        learned = corrupted_conditional(TRUTH, 1.0, gamma)
+        truth = conditional_distance(learned, TRUTH, 1.0) ** 2
+        assert few_shot(10**6, gamma, **SHOTS) == pytest.approx(truth, rel=1e-3)
 
 
 def best(n: int, slope: float) -> float:

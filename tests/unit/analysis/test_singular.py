@@ -56,6 +56,7 @@ def test_the_fit_of_perturbed_samples_is_the_minimum_and_its_distance_is_of_its_
     moments = ((x + s * noise) ** 2).mean(0)
     for factor in ([1.01, 1.0], [1.0, 1.01], [0.99, 0.99]):
         assert mean_nll(fit.noisy * factor, moments) > mean_nll(fit.noisy, moments)
+    np.testing.assert_allclose(fit.clean, np.maximum(moments - 0.01, 0.0), rtol=1e-12)
     a = fit.clean[0]
     assert abs(a - 1) < 5 * 1.01 * math.sqrt(2 / n)
     along = abs(math.sqrt(a) - 1)

@@ -1,0 +1,168 @@
+"""The files of a network of diffusers: where they lie, and that weights are safetensors.
+
+::
+
+    pipeline/model_index.json            network/config.json
+    pipeline/unet/config.json            network/diffusion_pytorch_model.safetensors
+    pipeline/unet/diffusion_...          scheduler/scheduler_config.json    beside it, or
+    pipeline/scheduler/...               network/scheduler_config.json
+
+Of a name on the hub only such files are fetched: JSON and safetensors, never a pickle and no code.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from .checkpoint import Header, read_header
+from .errors import CheckpointError, NetworkError
+from .names import check_name
+from .strict_json import read_json
+
+NETWORKS = ("unet", "transformer")
+"""Folders of a pipeline in which its network may lie."""
+STEM = "diffusion_pytorch_model"
+"""How diffusers names weights."""
+
+_HUB = re.compile(r"[A-Za-z0-9][\w.-]{0,95}/[A-Za-z0-9][\w.-]{0,95}")
+_PICKLES = (".bin", ".ckpt", ".pt", ".pth", ".pkl")
+
+
+@dataclass(frozen=True)
+class Files:
+    """What was found: the folder of the network, its config, and that of a scheduler, if any."""
+
+    name: str
+    folder: Path
+    config: Mapping[str, Any]
+    scheduler: Mapping[str, Any] | None
+
+
+def find_files(
+    source: str | os.PathLike[str],
+    *,
+    subfolder: str | None = None,
+    variant: str | None = None,
+    local_files_only: bool = False,
+    cache_dir: str | os.PathLike[str] | None = None,
+) -> Files:
+    """The files of a folder on this machine, or of a name ``owner/name`` on the hub.
+
+    Raises
+    ------
+    NetworkError
+        If there is no network, or its config is no JSON.
+    CheckpointError
+        If its weights are not safetensors, or contradict themselves.
+    """
+    text = os.fspath(source)
+    if subfolder is not None:
+        for part in subfolder.split("/"):
+            check_name(part)
+    try:
+        root = Path(text).expanduser()
+        there = root.is_dir()
+    except (ValueError, OSError, RuntimeError):  # a null byte, an unknown user
+        root, there = Path(), False
+    if not there:
+        if not _HUB.fullmatch(text):
+            msg = f"{text!r} is neither a folder nor a name owner/name on the hub"
+            raise NetworkError(msg)
+        root = _fetched(text, subfolder, variant, local_files_only, cache_dir)
+    folder = _network_folder(root, subfolder, text)
+    config = read_json(folder / "config.json", "the config")
+    places = (
+        folder / "scheduler_config.json",
+        folder / "scheduler" / "scheduler_config.json",
+        folder.parent / "scheduler" / "scheduler_config.json",
+    )
+    found = next((p for p in places if p.is_file()), None)
+    scheduler = None if found is None else read_json(found, "the config of the scheduler")
+    return Files(Path(text).name or root.resolve().name, folder, config, scheduler)
+
+
+def weight_headers(folder: Path, variant: str | None) -> list[Header]:
+    """Checked headers of all files of weights that diffusers will read from a folder.
+
+    Raises
+    ------
+    CheckpointError
+        If there are none, or one of them is no honest file of safetensors.
+    """
+    stem = f"{STEM}.{variant}" if variant else STEM
+    index = folder / f"{STEM}.safetensors.index{f'.{variant}' if variant else ''}.json"
+    if (folder / f"{stem}.safetensors").exists():
+        return [read_header(folder / f"{stem}.safetensors")]
+    if index.exists():
+        return [read_header(folder / name) for name in _shards(index)]
+    old = sorted(p.name for p in folder.iterdir() if p.suffix in _PICKLES)
+    if old:
+        msg = (
+            f"{os.fspath(folder)!r} has weights only as {old[0]!r}, a pickle, and reading one "
+            "runs the program in it; where you trust it and it may do no harm, load it with "
+            "diffusers and write it again by save_pretrained(folder, safe_serialization=True)"
+        )
+        raise CheckpointError(msg)
+    msg = f"{os.fspath(folder)!r} has no weights {stem}.safetensors"
+    raise CheckpointError(msg)
+
+
+def _shards(index: Path) -> list[str]:
+    """Names of the files of a network in several files: all of them in this one folder."""
+    found = read_json(index, "the index of weights").get("weight_map")
+    if not isinstance(found, dict) or not all(isinstance(v, str) for v in found.values()):
+        msg = f"the index {os.fspath(index)!r} must have a weight_map from tensors to files"
+        raise CheckpointError(msg)
+    names = sorted(set(found.values()))
+    for name in names:
+        if check_name(name) != name or not name.endswith(".safetensors"):
+            msg = f"the index {os.fspath(index)!r} names {name!r}, which is no safetensors file"
+            raise CheckpointError(msg)
+    return names
+
+
+def _network_folder(root: Path, subfolder: str | None, text: str) -> Path:
+    if subfolder is not None:
+        folder = root / subfolder
+    else:
+        kinds = (root / name for name in NETWORKS)
+        folder = next((f for f in kinds if (f / "config.json").is_file()), root)
+    if not (folder / "config.json").is_file():
+        where = f"{text!r}" if subfolder is None else f"{subfolder!r} of {text!r}"
+        msg = f"{where} holds no network: no config.json there or in {' or '.join(NETWORKS)}"
+        raise NetworkError(msg)
+    return folder
+
+
+def _fetched(
+    name: str,
+    subfolder: str | None,
+    variant: str | None,
+    local_files_only: bool,
+    cache_dir: str | os.PathLike[str] | None,
+) -> Path:
+    """The folder of a hub name in the cache of this machine, fetched if needed and allowed."""
+    from huggingface_hub import snapshot_download
+
+    stem = f"{STEM}.{variant}" if variant else STEM
+    wanted = ["model_index.json", "scheduler_config.json", "scheduler/scheduler_config.json"]
+    for place in [f"{subfolder}/"] if subfolder else ["", *(f"{n}/" for n in NETWORKS)]:
+        files = ("config.json", f"{STEM}.safetensors.index*.json", f"{stem}.safetensors")
+        wanted += [f"{place}{file}" for file in (*files, f"{stem}-?????-of-?????.safetensors")]
+    try:
+        found = snapshot_download(
+            name,
+            allow_patterns=wanted,
+            local_files_only=local_files_only,
+            cache_dir=None if cache_dir is None else os.fspath(cache_dir),
+        )
+    except (OSError, ValueError, RuntimeError) as reason:
+        why = " ".join(str(reason).split())[:200]
+        msg = f"{name!r} is no folder here, and it cannot be had from the hub: {why}"
+        raise NetworkError(msg) from reason
+    return Path(found)
