@@ -6,9 +6,10 @@ Gaussian; in the square the potential whose cells, weighed by exact polygons, ha
 runs at three settings: a cheap one, one with more steps and one with larger batches.
 `ot.stochastic` (averaged gradients of the regularised semi-dual, one sample a step) wants a
 discrete source: it gets 16384 draws, epsilon 0.01 of the mean cost, and the best of three rates
-(its own makes NaN here). The bar is for the most accurate of all, marked by a star: 7 times
-cheaper with lines, 20 with exact cells, at a smaller error. The cheap settings are shown beside
-it; their potentials are 2 to 20 % of the squared distances off.
+(its own makes NaN here), chosen by its error. The bar is for the most accurate of all, marked by
+a star: 7 times cheaper with lines, 20 with exact cells, at a smaller error. Ours stops at the
+loosest of its tolerances whose error is below theirs. The cheap settings are shown beside it;
+their potentials are 2 to 20 % of the squared distances off.
 """
 
 from __future__ import annotations
@@ -37,6 +38,7 @@ SETTINGS = (  # solver, steps, batch
     ("semidiscrete", 1000, 32), ("semidiscrete", 5000, 32), ("semidiscrete", 1000, 512),
     ("stochastic", 20_000, 1), ("stochastic", 100_000, 1),
 )  # fmt: skip
+GOALS = (1e-1, 1e-3, 1e-6)  # our marginal error with exact cells; on lines one, the default
 DRAWS, EPSILON, RATES = 2**14, 0.01, (0.3, 1.0, 3.0)  # of ot.stochastic; in units of the mean cost
 MISSING = "POT is not installed (pip install pot); only our own side is measured"
 
@@ -87,17 +89,31 @@ def cases() -> list[Case]:
     return out
 
 
-def ours(case: Case) -> SemiDiscreteMap:
+def ours(case: Case, goal: float | None) -> SemiDiscreteMap:
     """Our fit, to a tolerance that the truth does not share."""
-    goal = 1e-6 if isinstance(case.source, Box) else None
     return semi_discrete(case.source, case.atoms, case.weights, tolerance=goal)
+
+
+def cheapest(case: Case, error: float) -> dict[str, Any]:
+    """The loosest tolerance of ours that is more accurate than that."""
+    goals = GOALS if isinstance(case.source, Box) else (None,)
+    for goal in goals:
+        fit = ours(case, goal)
+        own = case.error(fit.potential.numpy())
+        if own < error or goal == goals[-1]:
+            break
+    return {
+        "problem": case.name, "atoms": len(case.atoms), "method": fit.method, "tolerance": goal,
+        "iterations": fit.iterations, "error": own, "marginal_error": fit.marginal_error,
+        "least_ratio": case.bar,
+    }  # fmt: skip
 
 
 def theirs(case: Case, solver: str, steps: int, batch: int, rate: float) -> Array:
     """POT's potential."""
     rng = np.random.default_rng(0)
     if solver == "stochastic":
-        costs = ot.dist(case.draw(rng, DRAWS), case.atoms)
+        costs: Any = ot.dist(case.draw(rng, DRAWS), case.atoms)
         mean, even = float(costs.mean()), np.full(DRAWS, 1.0 / DRAWS)
         return averaged_sgd_entropic_transport(
             even, case.weights, costs, EPSILON * mean, steps, rate * mean, random_state=0
@@ -110,22 +126,19 @@ def theirs(case: Case, solver: str, steps: int, batch: int, rate: float) -> Arra
 
 def race(case: Case) -> list[dict[str, Any]]:
     """Ours against each setting of POT."""
-    fit = ours(case)
-    own = {
-        "problem": case.name, "atoms": len(case.atoms), "method": fit.method,
-        "iterations": fit.iterations, "error": case.error(fit.potential.numpy()),
-        "marginal_error": fit.marginal_error, "least_ratio": case.bar,
-    }  # fmt: skip
     if ot is None:
-        return [own | {"ms": min(seconds(lambda: ours(case)) for _ in range(5)) * 1e3}]
+        own = cheapest(case, 0.0)
+        times = [seconds(lambda: ours(case, own["tolerance"])) for _ in range(5)]
+        return [own | {"ms": min(times) * 1e3}]
     rows = []
     for solver, steps, batch in SETTINGS:
         rates = RATES if solver == "stochastic" else RATES[:1]  # the other has none
         tried = {r: case.error(theirs(case, solver, steps, batch, r)) for r in rates}
         rate = min(rates, key=lambda r, tried=tried: tried[r])
         error = tried[rate]
+        own = cheapest(case, error)
         pair = in_turns(
-            lambda: ours(case),
+            lambda goal=own["tolerance"]: ours(case, goal),
             lambda s=solver, n=steps, b=batch, r=rate: theirs(case, s, n, b, r),
             base_count=3,
             rounds=2,
@@ -143,6 +156,13 @@ def race(case: Case) -> list[dict[str, Any]]:
     return [row | {"judged": row is best} for row in rows]
 
 
+def peer(row: dict[str, Any]) -> str:
+    """POT's setting in a row."""
+    if "ratio" not in row:
+        return "missing"
+    return f"{row['solver']} {row['their_steps']} of {row['their_batch']}"
+
+
 def main() -> list[dict[str, Any]]:
     """Measure, print the table, write the record."""
     if ot is None:
@@ -151,7 +171,7 @@ def main() -> list[dict[str, Any]]:
     cells = [
         [
             r["problem"], f"{r['error']:.1e}", f"{r['ms']:.1f}",
-            f"{r['solver']} {r['their_steps']} of {r['their_batch']}" if "ratio" in r else "missing",
+            peer(r),
             f"{r['their_error']:.1e}" if "ratio" in r else "missing",
             f"{r['their_ms']:.0f}" if "ratio" in r else "missing",
             f"{r['ratio']:.0f}" if "ratio" in r else "missing",

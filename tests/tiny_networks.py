@@ -1,4 +1,4 @@
-"""A network of four numbers, of a registered architecture: what folders and checkpoints are tried on."""
+"""A network of a few numbers, of a registered architecture: folders are tried on it."""
 
 from __future__ import annotations
 

@@ -20,6 +20,7 @@ from __future__ import annotations
 
 import difflib
 import functools
+import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -45,6 +46,7 @@ from .problems import PROBLEMS, problem
 WEIGHTS = Path(__file__).with_name("weights")
 """Folders of the networks that come with the package."""
 IMAGE = (1, 8, 8)
+_HUB = re.compile(r"[\w.-]+/[\w.-]+")
 
 
 @dataclass(frozen=True, eq=False)
@@ -225,11 +227,16 @@ def find_network(text: str) -> Network:
         return _own(file, function)
     if (Path(text).expanduser() / RECORD).is_file():
         return load_network(Path(text).expanduser())
-    near = difflib.get_close_matches(text, NETWORKS, n=3)
-    if near and not Path(text).expanduser().exists():
-        msg = f"unknown network {text!r}; did you mean {' or '.join(near)}?"
-        raise NetworkError(msg)
-    return _foreign(text)
+    if Path(text).expanduser().exists() or _HUB.fullmatch(text):
+        from ..solvers.networks.diffusers_networks import from_diffusers
+
+        return from_diffusers(text)
+    near = difflib.get_close_matches(text, NETWORKS, n=3) or NETWORKS
+    msg = (
+        f"unknown network {text!r}; accepted: {', '.join(near)}, file.py:function, a folder, or "
+        "owner/name on the hub"
+    )
+    raise NetworkError(msg)
 
 
 def _own(file: str, function: str) -> Network:
@@ -243,12 +250,3 @@ def _own(file: str, function: str) -> Network:
         msg = f"{function!r} of {file!r} must return a Network, got {type(found).__name__}"
         raise NetworkError(msg)
     return found
-
-
-def _foreign(text: str) -> Network:
-    """A folder or a hub name of another library."""
-    msg = (
-        f"{text!r} is no network: give one of {', '.join(NETWORKS)}, a folder with a {RECORD}, "
-        "or file.py:function"
-    )
-    raise NetworkError(msg)

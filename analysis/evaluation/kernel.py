@@ -1,10 +1,10 @@
 """Maximum mean discrepancy without bias, and with its variance.
 
 ``MMD^2 = E k(X, X') + E k(Y, Y') - 2 E k(X, Y)`` with the Gaussian kernel ``k(x, y) =
-exp(-|x-y|^2/(2 w^2))`` (Gretton et al. 2012). The estimate here leaves a point with itself out: its
-mean is the truth, it may be negative, and for two samples of one law it is about 0. The one of
-:func:`fokker.analysis.two_samples.mmd` counts all pairs and is never negative: it is the distance
-of the two empirical laws, about ``1/sqrt(n)`` for samples of one law.
+exp(-|x-y|^2/(2 w^2))`` (Gretton et al. 2012). The estimate here leaves a point with itself out:
+its mean is the truth, it may be negative, and for two samples of one law it is about 0. The one
+of :func:`fokker.analysis.two_samples.mmd` counts all pairs and is never negative: it is the
+distance of the two empirical laws, about ``1/sqrt(n)`` for samples of one law.
 """
 
 from __future__ import annotations
@@ -52,8 +52,9 @@ def unbiased_mmd(x: Any, y: Any, *, bandwidth: float | None = None) -> KernelDis
 
         4 var h_X/n + 4 var h_Y/m + 2 var k~_XX/(n(n-1)) + 2 var k~_YY/(m(m-1)) + 4 var k~_XY/(n m)
 
-    each estimated from the sample. Where the laws agree the first two vanish and the distribution
-    is skewed to the right: an interval of two deviations is then a rough one.
+    each estimated without bias, the first two together not below 0. Where the laws agree those
+    vanish: the estimate of the variance is then somewhat large, and the distribution is skewed to
+    the right, so that an interval of two deviations is a rough one.
 
     Parameters
     ----------
@@ -82,9 +83,9 @@ def unbiased_mmd(x: Any, y: Any, *, bandwidth: float | None = None) -> KernelDis
     n, m = kxy.shape
     cross = kxy - rows[:, None] - columns + kxy.mean()
     vxy = float((cross**2).sum() / ((n - 1) * (m - 1)))
-    first = max(0.0, float(np.var(xx.rows - rows, ddof=1)) - xx.degenerate / (n - 1) - vxy / m)
-    second = max(0.0, float(np.var(yy.rows - columns, ddof=1)) - yy.degenerate / (m - 1) - vxy / n)
-    variance = 4 * first / n + 4 * second / m + 4 * vxy / (n * m)
+    first = float(np.var(xx.rows - rows, ddof=1)) - xx.degenerate / (n - 1) - vxy / m
+    second = float(np.var(yy.rows - columns, ddof=1)) - yy.degenerate / (m - 1) - vxy / n
+    variance = max(0.0, 4 * first / n + 4 * second / m) + 4 * vxy / (n * m)
     variance += 2 * xx.degenerate / (n * (n - 1)) + 2 * yy.degenerate / (m * (m - 1))
     return KernelDistance(float(square), math.sqrt(variance), width)
 
@@ -107,8 +108,8 @@ class _Within:
 def gaussian_mmd(mean_a: Any, cov_a: Any, mean_b: Any, cov_b: Any, *, bandwidth: float) -> float:
     """MMD squared of two Gaussians in closed form.
 
-    ``E k(X, Y) = det(1 + (A + B)/w^2)^{-1/2} exp(-(m_a - m_b)^T (w^2 + A + B)^{-1} (m_a - m_b)/2)``
-    for independent X and Y: their difference is ``N(m_a - m_b, A + B)``.
+    For independent X and Y the difference is ``N(m, C)`` with ``m = m_a - m_b, C = A + B``, so
+    ``E k(X, Y) = det(1 + C/w^2)^{-1/2} exp(-m^T (w^2 + C)^{-1} m/2)``.
 
     Raises
     ------

@@ -1,9 +1,9 @@
 """Paired errors: the same starts, one end by a sampler and one by a fine solution.
 
 ``e_i = |x_i - r_i|/sqrt(d)`` is the error of sample i in units of the data. A batch of starts is a
-sample of all starts, so what is said of all ``e_i`` together has an interval, here by the bootstrap
-over starts (Efron 1979); two samplers from the same starts are compared in pairs, where most of
-the scatter of the starts cancels. The fine solution has an error of its own: what is closer
+sample of all starts, so what is said of all ``e_i`` together has an interval, here by the
+bootstrap over starts (Efron 1979); two samplers from the same starts are compared in pairs, where
+most of the scatter of the starts cancels. The fine solution has an error of its own: what is closer
 together than that is *not resolved*, whatever the intervals say.
 
 Three numbers say different things. The root mean square is the one whose order is certified; a few
@@ -21,6 +21,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any, Literal, NamedTuple
 
 import numpy as np
@@ -68,18 +69,22 @@ def errors_of(x: Tensor, reference: Tensor) -> Array:
     return each
 
 
+@lru_cache(maxsize=8)
 def resamples(n: int, *, draws: int = DRAWS, seed: int = 0) -> np.ndarray:
-    """Indices of bootstrap resamples of n starts, (draws, n)."""
-    return np.random.default_rng(seed).integers(0, n, (draws, n))
+    """Indices of bootstrap resamples of n starts, (draws, n); not to be written to."""
+    picks = np.random.default_rng(seed).integers(0, n, (draws, n))
+    picks.flags.writeable = False
+    return picks
 
 
-def shares(picks: np.ndarray) -> Array:
+@lru_cache(maxsize=8)
+def shares(n: int, *, draws: int = DRAWS, seed: int = 0) -> Array:
     """The share of each start in each resample, (draws, n): resampled means are ``shares @ v``."""
-    n = picks.shape[1]
-    rows = np.arange(len(picks))[:, None]
-    counts = np.zeros(picks.shape)
-    np.add.at(counts, (np.broadcast_to(rows, picks.shape), picks), 1.0)
-    return counts / n
+    rows = np.repeat(np.arange(draws), n) * n
+    picks = resamples(n, draws=draws, seed=seed)
+    counts = np.bincount(rows + picks.ravel(), minlength=draws * n).reshape(draws, n) / n
+    counts.flags.writeable = False
+    return counts
 
 
 def log_sizes(table: Array, by: By, floor: float, weights: Array | None = None) -> Array:
@@ -137,7 +142,7 @@ class PairedErrors:
     def rms(self) -> Interval:
         """Root mean square over starts, with a percentile interval."""
         squares = self.each**2
-        drawn = np.sqrt(shares(resamples(len(squares))) @ squares)
+        drawn = np.sqrt(shares(len(squares)) @ squares)
         return self._interval(math.sqrt(float(squares.mean())), drawn)
 
     @property
@@ -150,7 +155,7 @@ class PairedErrors:
     def typical(self) -> Interval:
         """Geometric mean over starts, no error counted below that of the reference."""
         table = self.each[:, None]
-        drawn = shares(resamples(len(table)))
+        drawn = shares(len(table))
         value = log_sizes(table, "typical", self.reference)[0]
         logs = log_sizes(table, "typical", self.reference, drawn)[:, 0]
         return self._interval(math.exp(value), np.exp(logs))
@@ -207,7 +212,7 @@ def compare(first: PairedErrors, second: PairedErrors) -> Comparison:
     if len(first.each) != len(second.each):
         msg = f"paired errors of {len(first.each)} and of {len(second.each)} starts do not pair"
         raise AnalysisError(msg)
-    weights = shares(resamples(len(first.each)))
+    weights = shares(len(first.each))
     with np.errstate(divide="ignore", invalid="ignore"):
         drawn = np.sqrt((weights @ first.each**2) / (weights @ second.each**2))
     a, b = first.rms.value, second.rms.value
@@ -262,7 +267,7 @@ def best_group(
         raise AnalysisError(msg)
     table = np.stack([np.asarray(e, dtype=np.float64) for e in errors], axis=1)  # (n, k)
     logs = log_sizes(table, by, reference)
-    drawn = log_sizes(table, by, reference, shares(resamples(len(table), seed=seed)))
+    drawn = log_sizes(table, by, reference, shares(len(table), seed=seed))
     close = np.exp(logs) - np.exp(logs.min()) <= 2 * reference
     return [bool(close[c] or _may_be_best(c, logs, drawn, level)) for c in range(len(logs))]
 

@@ -165,10 +165,7 @@ def _largest(
 ) -> Candidate | str:
     """The sampler with as many steps as the budget allows, or why it has none."""
     reason = f"not even one step fits into {nfe} evaluations"
-    most = nfe + 2  # the last step to sigma 0 may ask less often than the others
-    for steps in range(most - most % sampler.multiple, 0, -sampler.multiple):
-        if sampler.nfe(steps) > nfe + 2:
-            continue
+    for steps in range(_most(sampler, nfe + 3), 0, -sampler.multiple):
         try:
             grid = grid_of(network, spacing, steps, to_zero=to_zero)
             plan = sampler(network.process, grid)
@@ -178,6 +175,17 @@ def _largest(
         if plan.nfe <= nfe:
             return Candidate(sampler, spacing, grid, plan)
     return reason
+
+
+def _most(sampler: Sampler, nfe: int) -> int:
+    """A number of steps that is too large for the budget: one with more evaluations.
+
+    Declared numbers do not know that the last step to sigma 0 may ask less often than others.
+    """
+    steps = sampler.multiple
+    while sampler.nfe(steps) <= nfe and steps <= 16 * nfe:
+        steps += sampler.multiple
+    return steps
 
 
 def distinct(found: Sequence[Candidate]) -> list[Candidate]:
@@ -209,7 +217,10 @@ def _form(plan: Plan) -> np.ndarray | None:
     arrays = any(np.ndim(w) for op in plan.ops if isinstance(op, Lin) for _, w in op.terms)
     if arrays or any(op.head for op in plan.ops if isinstance(op, Eval)):
         return None
-    return canonical(plan if evals == {"data"} else to_prediction(plan, "data"))
+    rows = canonical(plan if evals == {"data"} else to_prediction(plan, "data"))
+    names = sorted(plan.outputs)  # what else a plan puts out is for a plan that follows
+    end = len(rows) - len(names)
+    return np.concatenate([rows[:end], rows[[end + names.index("x")]]])
 
 
 def _equal(first: Plan, form: np.ndarray | None, second: Plan, other: np.ndarray | None) -> bool:

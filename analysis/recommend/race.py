@@ -17,7 +17,7 @@ import numpy as np
 from ...solvers.errors import FokkerError
 from ...solvers.process import Array
 from ...solvers.run import run
-from ..evaluation.paired import By, errors_of, log_sizes, resamples, shares
+from ..evaluation.paired import By, errors_of, log_sizes, shares
 from .candidates import Candidate
 from .reference import Reference
 from .starts import Starts
@@ -117,6 +117,6 @@ def _stay(ranked: Sequence[Runner], by: By, floor: float) -> list[bool]:
         return []
     sure = math.ceil(len(ranked) / KEPT)
     table = np.stack([r.errors for r in ranked], axis=1)
-    drawn = log_sizes(table, by, floor, shares(resamples(len(table))))
+    drawn = log_sizes(table, by, floor, shares(len(table)))
     ahead = (drawn <= drawn[:, [0]]).mean(axis=0)
     return [bool(k < sure or a > SURE) for k, a in enumerate(ahead)]

@@ -10,7 +10,7 @@ was what mattered.
 from __future__ import annotations
 
 import math
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from torch import Tensor
@@ -110,4 +110,5 @@ def rank_correlation(first: Array, second: Array) -> float:
         return math.nan
     from scipy.stats import spearmanr
 
-    return float(spearmanr(first, second).statistic)
+    found: Any = spearmanr(first, second)
+    return float(found.statistic)

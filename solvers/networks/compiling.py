@@ -6,12 +6,14 @@ would be built into the code, and every step of a sampler compiled anew.
 
 from __future__ import annotations
 
-from dataclasses import is_dataclass, replace
+from dataclasses import replace
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
+from .asking import ModuleCall
+from .diffusers_call import DiffusersCall
 from .errors import NetworkError
 from .network import Network
 
@@ -62,7 +64,8 @@ def compiled(
         msg = f"unknown mode {mode!r} of torch.compile; accepted: {', '.join(MODES)}"
         raise NetworkError(msg)
     call: Any = network.call
-    if network.module is None or not is_dataclass(call) or not hasattr(call, "module"):
+    ours = isinstance(call, (ModuleCall, DiffusersCall))
+    if network.module is None or not ours:
         msg = f"the network {network.name!r} has no module that could be compiled"
         raise NetworkError(msg)
     module: Any = torch.compile(call.module, mode=mode, dynamic=dynamic, backend=backend)

@@ -75,14 +75,16 @@ def find_files(
             raise NetworkError(msg)
         root = _fetched(text, subfolder, variant, local_files_only, cache_dir)
     folder = _network_folder(root, subfolder, text)
-    config = read_json(folder / "config.json", "the config")
+    config = read_json(folder / "config.json", "the config", constants=True)
     places = (
         folder / "scheduler_config.json",
         folder / "scheduler" / "scheduler_config.json",
         folder.parent / "scheduler" / "scheduler_config.json",
     )
     found = next((p for p in places if p.is_file()), None)
-    scheduler = None if found is None else read_json(found, "the config of the scheduler")
+    scheduler = None
+    if found is not None:
+        scheduler = read_json(found, "the config of the scheduler", constants=True)
     return Files(Path(text).name or root.resolve().name, folder, config, scheduler)
 
 

@@ -106,10 +106,10 @@ def from_diffusers(
     )
     kind = class_of(files.config)
     training = training_of(files.scheduler, process=process, prediction=prediction)
-    module = _module(files, variant)
+    shape = _shape(files.config, size)
     tables, row = _tables(files.config, conditions)
     tables, classes, has_null = arranged(tables, row if null is None else null)
-    shape = _shape(files.config, size)
+    module = _module(files, variant)
     whole = files.config.get("time_embedding_type") == "learned"
     network = Network(
         name=name or files.name,

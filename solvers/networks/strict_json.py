@@ -20,8 +20,16 @@ LIMIT = 16 * 2**20
 """Longest JSON that is read, bytes; ten thousand tensors need a tenth of it."""
 
 
-def parse_json(data: bytes, what: str, error: type[NetworkError] = NetworkError) -> dict[str, Any]:
+def parse_json(
+    data: bytes,
+    what: str,
+    error: type[NetworkError] = NetworkError,
+    *,
+    constants: bool = False,
+) -> dict[str, Any]:
     """The JSON object in ``data``; ``what`` is what the sentence calls it.
+
+    With ``constants`` NaN and infinity pass, which Python's own writer puts where it has them.
 
     Raises
     ------
@@ -30,7 +38,9 @@ def parse_json(data: bytes, what: str, error: type[NetworkError] = NetworkError)
     """
     try:
         found = json.loads(
-            data.decode("utf-8"), object_pairs_hook=_once, parse_constant=_no_constant
+            data.decode("utf-8"),
+            object_pairs_hook=_once,
+            parse_constant=None if constants else _no_constant,
         )
     except RecursionError as reason:
         msg = f"{what} is nested too deep"
@@ -44,7 +54,9 @@ def parse_json(data: bytes, what: str, error: type[NetworkError] = NetworkError)
     return found
 
 
-def read_json(path: str | os.PathLike[str], what: str) -> dict[str, Any]:
+def read_json(
+    path: str | os.PathLike[str], what: str, *, constants: bool = False
+) -> dict[str, Any]:
     """The JSON object in a file of at most :data:`LIMIT` bytes.
 
     Raises
@@ -61,7 +73,7 @@ def read_json(path: str | os.PathLike[str], what: str) -> dict[str, Any]:
             data = file.read(LIMIT + 1)
     except OSError as reason:
         raise NetworkError(unreadable(path, what, reason)) from reason
-    return parse_json(data, f"{what} {os.fspath(path)!r}")
+    return parse_json(data, f"{what} {os.fspath(path)!r}", constants=constants)
 
 
 def is_number(value: Any) -> bool:

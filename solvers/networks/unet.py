@@ -25,15 +25,23 @@ from .errors import NetworkError
 
 GROUPS = 4
 """Groups of every group normalisation."""
-FASTEST = 1000.0
-"""Largest frequency of the embedding of u, radians; the slowest is a thousandth of it, 1."""
+SLOWEST, FASTEST = 0.125, 4.0
+"""Frequencies of the embedding, radians a unit of lam."""
+EDGE = 1e-3
+"""Levels nearer than this to u = 0 or 1 are embedded as if there."""
 
 
-def sinusoids(u: Tensor, size: int) -> Tensor:
-    """``sin(w u), cos(w u)`` at size/2 frequencies w from 1 to :data:`FASTEST`, (B, size)."""
+def embedded(u: Tensor, size: int) -> Tensor:
+    """``sin(w lam), cos(w lam)`` of ``lam = log((1 - u)/u)`` at size/2 frequencies w, (B, size).
+
+    The frequencies are slow on purpose. The usual embedding, as fast as 1000 radians over all
+    levels, lets a network learn ripples in the level: no error to speak of in a picture, but a
+    sampler of order p has order 1 until its steps resolve them.
+    """
+    u = u.clamp(EDGE, 1.0 - EDGE)
     half = size // 2
-    exponents = torch.arange(half, device=u.device, dtype=u.dtype) / max(half - 1, 1)
-    angles = u[:, None] * FASTEST**exponents
+    places = torch.arange(half, device=u.device, dtype=u.dtype) / max(half - 1, 1)
+    angles = -torch.logit(u)[:, None] * (SLOWEST * (FASTEST / SLOWEST) ** places)
     return torch.cat([angles.sin(), angles.cos()], dim=1)
 
 
@@ -142,7 +150,7 @@ class SmallUNet(nn.Module):
         """The direction at z (B, C, image, image), u (B,) and labels (B,); no labels: no class."""
         if labels is None:
             labels = torch.full((len(z),), self.config["classes"], device=z.device)
-        embedding = self.level(sinusoids(u, self.config["embedding"]).to(z.dtype))
+        embedding = self.level(embedded(u, self.config["embedding"]).to(z.dtype))
         embedding = functional.silu(embedding + self.label(labels))
         fine = self.stem(z)
         for block in self.down:

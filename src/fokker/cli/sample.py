@@ -156,8 +156,9 @@ def summary(report: Report, folder: Path) -> str:
 class Bar:
     """A progress bar on stderr with rate and time left, called as ``bar(done, total)``."""
 
-    def __init__(self) -> None:
+    def __init__(self, unit: str = "image") -> None:
         self._bar: Any = None
+        self._unit = unit
 
     def __call__(self, done: float, total: int) -> None:
         """Show how far we are; images on their way count in part."""
@@ -166,9 +167,13 @@ class Bar:
 
             pause = 0.1 if sys.stderr.isatty() else 15.0  # a log file gets a line now and then
             self._bar = tqdm(
-                total=total, unit="image", file=sys.stderr, mininterval=pause, dynamic_ncols=True
+                total=total,
+                unit=self._unit,
+                file=sys.stderr,
+                mininterval=pause,
+                dynamic_ncols=True,
             )
-        self._bar.update(round(done, 2) - self._bar.n)
+        self._bar.update(int(done) - self._bar.n)
 
     def __enter__(self) -> Bar:
         return self

@@ -271,5 +271,5 @@ def test_a_file_that_changes_while_it_is_read_is_refused(
 ):
     path = write_weights(tmp_path / "a.safetensors", {"w": torch.ones(2)})
     other = write_weights(tmp_path / "b.safetensors", {"w": torch.ones(1, 2)}).read_bytes()
-    monkeypatch.setattr(Path, "read_bytes", lambda self: other)
+    monkeypatch.setattr(Path, "read_bytes", lambda _: other)
     assert "changed while it was read" in refused(path, like={"w": (2,)})

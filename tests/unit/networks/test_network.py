@@ -60,7 +60,7 @@ def test_what_makes_no_network_is_refused(changed: dict[str, Any], words: str):
         (exact(), {"labels": [[0]]}, r"integers of shape \(B,\), got torch.int64 \(1, 1\)"),
         (exact(), {"labels": [0.5]}, "integers of shape"),
         (exact(), {"labels": [True]}, "integers of shape"),
-        (exact(), {"labels": [0, 3]}, r"label 3 is no class of 'exact'; accepted: 0 \.\. 1, and 2"),
+        (exact(), {"labels": [0, 3]}, r"label 3 is no class of .* accepted: 0 \.\. 1, and 2"),
         (exact(), {"labels": [-1]}, "label -1"),
         (exact(), {"guidance": 2.0}, "guidance 2 needs labels"),
         (exact(0), {"guidance": 2.0}, "guidance 2 needs labels"),
@@ -78,7 +78,11 @@ def test_labels_that_the_network_does_not_know_are_refused(
 
 
 def test_guidance_that_is_none_is_refused():
-    for wrong in ({"guidance": math.nan}, {"guidance": 2.0, "interval": (1.0, 0.0)}):
+    wrongs: list[dict[str, Any]] = [
+        {"guidance": math.nan},
+        {"guidance": 2.0, "interval": (1.0, 0.0)},
+    ]
+    for wrong in wrongs:
         with pytest.raises(InvalidPlanError):
             exact().model(LABELS, **wrong)
 
@@ -103,9 +107,7 @@ def test_each_row_is_asked_for_its_label_and_for_none_without_labels():
 def test_every_prediction_is_had_by_the_exact_conversion(target: str):
     network = exact(sigma_data=0.7)
     data = network.model(LABELS)(X, T)
-    wanted = convert(
-        data, X, PROCESS.node(T), source="data", target=target, sigma_data=0.7
-    )
+    wanted = convert(data, X, PROCESS.node(T), source="data", target=target, sigma_data=0.7)
     torch.testing.assert_close(network.model(LABELS, prediction=target)(X, T), wanted)
 
 
@@ -214,5 +216,7 @@ def test_a_compiled_network_equals_the_eager_one_to_rounding():
 def test_what_cannot_be_compiled_is_refused():
     with pytest.raises(NetworkError, match="'exact' has no module that could be compiled"):
         compiled(exact())
-    with pytest.raises(NetworkError, match="unknown mode 'fast' of torch.compile; accepted: def"):
+    with pytest.raises(
+        NetworkError, match=r"unknown mode 'fast' of torch\.compile; accepted: def"
+    ):
         compiled(tiny(), mode="fast")

@@ -1,4 +1,4 @@
-"""A network comes back from its folder as it was, and a folder that lies is refused field by field."""
+"""A network comes back from its folder as it was; a folder that lies is refused by field."""
 
 from __future__ import annotations
 
@@ -61,9 +61,9 @@ def test_half_precision_is_half_of_the_file_and_comes_back_as_float32(tmp_path: 
     module = load_network(half).module
     assert module is not None
     assert {p.dtype for p in module.parameters()} == {torch.float32}
-    torch.testing.assert_close(
-        module.state_dict(), tiny(size=64).to().module.state_dict(), rtol=1e-3, atol=1e-4
-    )
+    like = tiny(size=64).module
+    assert like is not None
+    torch.testing.assert_close(module.state_dict(), like.state_dict(), rtol=1e-3, atol=1e-4)
 
 
 def test_a_network_of_float64_comes_back_as_one(tmp_path: Path):
@@ -81,7 +81,7 @@ def test_a_network_is_replaced_only_if_asked(saved: Path, moment: str):
     save_network(saved, tiny(seed=1), overwrite=True)
     assert torch.equal(answers(load_network(saved)), answers(tiny(seed=1)))
     (saved / "mine.txt").write_text("precious")
-    with pytest.raises(NetworkError, match="holds 'mine.txt'; nothing was written"):
+    with pytest.raises(NetworkError, match=r"holds 'mine\.txt'; nothing was written"):
         save_network(saved, tiny(), overwrite=True)
     assert (saved / "mine.txt").read_text() == "precious"
 
@@ -118,7 +118,7 @@ def test_what_is_no_folder_is_not_replaced(tmp_path: Path):
 
 
 def test_a_network_that_cannot_be_saved_says_why(tmp_path: Path):
-    exact = Network("exact", lambda x, t, labels: x, PROCESS, "data", (3,), (-4.0, 4.0))
+    exact = Network("exact", lambda x, *_: x, PROCESS, "data", (3,), (-4.0, 4.0))
     with pytest.raises(NetworkError, match="'exact' has no module of weights"):
         save_network(tmp_path / "a", exact)
     with pytest.raises(NetworkError, match="must fit into JSON"):
@@ -267,6 +267,7 @@ def test_an_edm_network_keeps_its_sigma_data(tmp_path: Path):
     from fokker.solvers.networks.asking import ModuleCall
 
     base = tiny()
+    assert base.module is not None
     call = ModuleCall(base.module, EDM(), "edm", 0.7)
     network = replace(base, call=call, process=EDM(), prediction="edm", sigma_data=0.7)
     after = load_network(save_network(tmp_path / "a", network))
