@@ -46,7 +46,10 @@ def draw(results: Sequence[Mapping[str, Any]]) -> Figure:
         ]
         if floors:
             axes.axhline(max(floors), color=_FLOOR, linestyle=":", label="fine solution")
-            axes.set_xscale("log", base=2)
+            budgets = sorted({n for line in lines.values() for n, _ in line})
+            axes.set_xscale("log")
+            axes.set_xticks(budgets, [str(n) for n in budgets], minor=False)
+            axes.minorticks_off()
             axes.set_yscale("log")
             axes.legend(fontsize=8)
         axes.set_title(network[-48:])

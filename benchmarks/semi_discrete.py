@@ -113,7 +113,7 @@ def theirs(case: Case, solver: str, steps: int, batch: int, rate: float) -> Arra
     """POT's potential."""
     rng = np.random.default_rng(0)
     if solver == "stochastic":
-        costs: Any = ot.dist(case.draw(rng, DRAWS), case.atoms)
+        costs: Any = ot.dist(case.draw(rng, DRAWS), case.atoms)  # type: ignore[union-attr]
         mean, even = float(costs.mean()), np.full(DRAWS, 1.0 / DRAWS)
         return averaged_sgd_entropic_transport(
             even, case.weights, costs, EPSILON * mean, steps, rate * mean, random_state=0

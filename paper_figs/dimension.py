@@ -5,7 +5,7 @@ flow's Jacobian from noise to each level; those of tangents stay. Middle, the di
 each level for ranks 1, 3 and 5, from the flow (values above half the least deviation of the data),
 from the scores (values below half of 1/sigma), and from scores with a threshold that does not
 scale. Right, a gauge of growing strength between a tangent and a normal of a line in three
-dimensions: what is counted, and the angle by which the counted normals turn; dots are arc tangents.
+dimensions: what is counted, and the angle by which its normals turn; dots are arc tangents.
 
 Scores are spectra in the limit of many samples; a circle of 3 dimensions, from drawn scores near
 one place and by integration of the flow, is counted too.
@@ -115,7 +115,9 @@ def draw(data: Data) -> Figure:
         middle.semilogx(data["sigmas"], row["flow"], color=COLOURS[k])
         middle.semilogx(data["sigmas"], row["scores"], "o", color=COLOURS[k], ms=4, mec="white")
         middle.semilogx(data["sigmas"], row["fixed"], color=COLOURS[k], lw=1, ls=(0, (2, 2)))
-        middle.text(data["sigmas"][-1] * 0.9, int(rank), f"rank {rank}", color=COLOURS[k], va="center")
+        middle.text(
+            data["sigmas"][-1] * 0.9, int(rank), f"rank {rank}", color=COLOURS[k], va="center"
+        )
     rank, row = list(data["rows"].items())[-1]
     for k, line in enumerate(np.array(row["values"]).T * NOISE):
         normal = k >= int(rank)

@@ -9,8 +9,6 @@ one time and one noise, and of the points themselves without any model.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 import numpy as np
 import torch
 from matplotlib.axes import Axes
@@ -61,7 +59,7 @@ def _judged(law: Law, t: float, ref: Tensor, one: Tensor, other: Tensor, draws: 
         )
         for k, x in enumerate((ref, one, other))
     ]
-    return _curve(*(_distance(found[0], x) for x in found[1:]))
+    return _curve(_distance(found[0], found[1]), _distance(found[0], found[2]))
 
 
 def _distance(ref: Tensor, x: Tensor) -> np.ndarray:
@@ -79,7 +77,7 @@ def _norms(law: Law, t: float, one: Tensor, other: Tensor, seed: int) -> dict:
         draws = np.random.default_rng([seed, 9, k]).standard_normal(x.shape)
         moved = node.alpha * x + node.sigma * torch.from_numpy(draws).to(x)
         values.append(law.score(moved, node.alpha, node.sigma).norm(dim=1).numpy())
-    return _curve(*values)
+    return _curve(values[0], values[1])
 
 
 def _auc(natural: np.ndarray, shifted: np.ndarray) -> float:
@@ -157,9 +155,7 @@ def _better(data: Data) -> Measured:
 
 
 def _averaged(data: Data) -> Measured:
-    gaps = [
-        a - b for a, b in zip(_areas(data, "EPS"), _areas(data, "EPS, one draw"), strict=True)
-    ]
+    gaps = [a - b for a, b in zip(_areas(data, "EPS"), _areas(data, "EPS, one draw"), strict=True)]
     text = f"areas fall by {min(gaps):.2f} to {max(gaps):.2f} from one time and one noise"
     e = _error(data) / 2
     return Measured(text, judge(max(gaps) - e, max(gaps) + e, least=0.05))

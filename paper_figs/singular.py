@@ -10,13 +10,12 @@ too much is blurred by an amount that is known.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from ..analysis.statistics import curve_bias, curve_errors, mean_nll, removal_error
+from ..analysis.statistics import curve_bias, curve_errors, mean_nll
 from .cache import Data
 from .figure import COLOURS, INK, MARKERS, SOFT, Claim, Measured, judge, progress
 
@@ -28,7 +27,7 @@ _CHAE = "Chae, Kim, Kim & Lin 2021, arXiv:2105.04046"
 
 def data(*, points: int = 41, count: int = 2500, samples: int = 192) -> Data:
     """Surfaces of the NLL, and errors of learned curves."""
-    a = np.geomspace(0.2, 5.0, points).tolist()
+    a = np.geomspace(0.1, 10.0, points).tolist()
     b = np.geomspace(1e-6, 3.0, points).tolist()
     surfaces = {
         f"{s:g}": [[mean_nll([x, y], [1 + s * s, s * s]) for x in a] for y in b]
@@ -40,10 +39,9 @@ def data(*, points: int = 41, count: int = 2500, samples: int = 192) -> Data:
         ).tolist()
         for step in progress(STEPS, "curves")
     }
-    left = {str(n): [math.sqrt(removal_error(n, 0.0, s)) for s in SIZES] for n in (100, 10_000)}
     return {
         "a": a, "b": b, "surfaces": surfaces, "sizes": list(SIZES), "learned": learned,
-        "bias": [curve_bias(s, OMEGA) for s in SIZES], "left": left,
+        "bias": [curve_bias(s, OMEGA) for s in SIZES],
     }  # fmt: skip
 
 

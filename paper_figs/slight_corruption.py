@@ -29,9 +29,7 @@ _CHEN = "Chen et al. 2024, arXiv:2405.20494"
 
 def data(*, gammas: Sequence[float] = GAMMAS, draws: int = 4000, seed: int = 0) -> Data:
     """Mean squares, entropies, and best corruptions."""
-    curves = {
-        str(n): [few_shot(n, g, slope=SLOPE, var=VAR) for g in gammas] for n in SHOWN
-    }
+    curves = {str(n): [few_shot(n, g, slope=SLOPE, var=VAR) for g in gammas] for n in SHOWN}
     marks = {str(n): [_drawn(n, gammas[k], draws, seed) for k in MARKED] for n in SHOWN}
     truth = Conditional(np.array([[SLOPE]]), np.array([[VAR]]))
     return {

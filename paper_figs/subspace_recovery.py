@@ -113,7 +113,9 @@ def draw(data: Data) -> Figure:
     _map(middle, data, "trained", "A trained low-rank denoiser")
     _slices(right, data)
     figure.text(0.05, 0.925, "As many samples as dimensions", size=17, weight="bold")
-    about = "Distance of the found subspace from the true one: white 0, dark 1; right: marks drawn,"
+    about = (
+        "Distance of the found subspace from the true one: white 0, dark 1; right: marks drawn,"
+    )
     about += " lines exact"
     figure.text(0.05, 0.865, about, size=9.5, color=SOFT)
     return figure

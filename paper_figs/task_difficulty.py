@@ -163,7 +163,9 @@ def _schedule(data: Data) -> Measured:
 def _missing(data: Data) -> Measured:
     t = data["times"][0]
     found = {r: row["limit"][0] * 4 * (t / DT) ** 2 for r, row in data["rows"].items()}
-    text = f"4 t²/dt² KL at t = {t:g}: " + ", ".join(f"{v:.2f} (rank {r})" for r, v in found.items())
+    text = f"4 t²/dt² KL at t = {t:g}: " + ", ".join(
+        f"{v:.2f} (rank {r})" for r, v in found.items()
+    )
     off = max(abs(v - (DIM - int(r))) for r, v in found.items())
     return Measured(text, judge(-off, -off, least=-0.1))
 
@@ -176,13 +178,21 @@ def _ordered(data: Data, kind: str) -> Measured:
     return Measured(text, judge(falls, falls, least=1.0))
 
 
+def _noise(data: Data) -> Measured:
+    return _ordered(data, "noise")
+
+
+def _data(data: Data) -> Measured:
+    return _ordered(data, "data")
+
+
 CLAIMS = (
     Claim("neighbouring marginals differ most at small t", _KIM, _small_is_hard),
     Claim("N(0, I) has no hard level where variance is preserved", "derived here", _schedule),
     Claim("each missing dimension adds 1/(4 t²) near the data", "derived here", _missing),
-    Claim("networks that predict noise learn slowest at small t", _KIM, lambda d: _ordered(d, "noise")),
+    Claim("networks that predict noise learn slowest at small t", _KIM, _noise),
     Claim(
         "and so do networks that predict data", "what one might think",
-        lambda d: _ordered(d, "data"),
+        _data,
     ),
 )  # fmt: skip

@@ -34,6 +34,7 @@ from ..solvers.model import Model
 from ..solvers.networks.errors import NetworkError
 from ..solvers.networks.folder import RECORD, load_network
 from ..solvers.networks.network import Network
+from ..solvers.networks.strict_json import read_json
 from ..solvers.process import Process
 from ..solvers.schedules import VPLinear
 from .digits import digits_empirical, digits_labels, digits_mixture
@@ -206,6 +207,11 @@ def named_network(name: str) -> Network:
     return _NAMED[name]()
 
 
+def weights_digest(name: str) -> str:
+    """Digest of the weights of a network that comes with the package, 64 hexadecimal digits."""
+    return str(read_json(WEIGHTS / name / RECORD, "the record")["digest"])
+
+
 def find_network(text: str) -> Network:
     """The network that a text stands for, as the command line takes it.
 
@@ -227,7 +233,7 @@ def find_network(text: str) -> Network:
         return _own(file, function)
     if (Path(text).expanduser() / RECORD).is_file():
         return load_network(Path(text).expanduser())
-    if Path(text).expanduser().exists() or _HUB.fullmatch(text):
+    if text and (Path(text).expanduser().exists() or _HUB.fullmatch(text)):
         from ..solvers.networks.diffusers_networks import from_diffusers
 
         return from_diffusers(text)

@@ -3,8 +3,8 @@
 Residuals at points by automatic differentiation (``residual``), their means with error bars
 (``collocation``), the weak and the moment form (``weak``), the gap between ODE and SDE of a wrong
 score in closed form (``gap``), the penalty of training (``regulariser``). On grids: boxes and
-generators (``grid``), time (``evolve``), gaps of spectra (``spectrum``), and Ornstein-Uhlenbeck
-densities in Hermite functions (``hermite``).
+generators (``grid``), time (``evolve``), nested grids (``extrapolated``), gaps of spectra
+(``spectrum``), and Ornstein-Uhlenbeck densities in Hermite functions (``hermite``).
 """
 
 from .collocation import Estimate as Estimate
@@ -20,6 +20,8 @@ from .errors import TooFewSamplesError as TooFewSamplesError
 from .evolve import Evolution as Evolution
 from .evolve import evolve as evolve
 from .evolve import positive_step as positive_step
+from .extrapolated import Extrapolated as Extrapolated
+from .extrapolated import extrapolated as extrapolated
 from .fields import Dynamics as Dynamics
 from .fields import Field as Field
 from .fields import exact_log_density as exact_log_density

@@ -202,7 +202,7 @@ class Generator:
     def bands(self) -> tuple[Array, Array, Array]:
         """Below, on and above the diagonal, in one dimension."""
         (right,), (left,) = self.right, self.left
-        return right, np.asarray(self.matrix.diagonal(), dtype=np.float64), left
+        return right, -np.append(right, 0.0) - np.insert(left, 0, 0.0), left
 
 
 def bernoulli(z: Array) -> Array:

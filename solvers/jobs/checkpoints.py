@@ -42,9 +42,8 @@ class Checkpoints:
         except CheckpointError:
             return 0, {}
         words, step = found.metadata, found.metadata.get("step", "")
-        good = words.get("identity") == self.folder.identity and words.get("sum") == _digest(
-            found.tensors
-        )
+        ours = words.get("identity") == self.folder.identity
+        good = ours and words.get("sum") == _digest(found.tensors)
         if not (good and "x" in found.tensors and step.isdecimal() and 0 < int(step) < steps):
             return 0, {}
         return int(step), found.tensors

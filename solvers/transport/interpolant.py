@@ -51,6 +51,8 @@ class Interpolant:
         ``u -> Coefficients``.
     mirrored : bool
         Whether x_1 stands at both ends, and x_0 nowhere.
+    from_noise : bool
+        Whether z stands at u = 0, and x_0 nowhere.
 
     Raises
     ------
@@ -62,11 +64,14 @@ class Interpolant:
     name: str
     coefficients: Callable[[float], Coefficients]
     mirrored: bool = False
+    from_noise: bool = False
 
     def __post_init__(self) -> None:
         wanted = {0.0: (1.0, 0.0, 0.0), 1.0: (0.0, 1.0, 0.0)}
         if self.mirrored:
             wanted[0.0] = (0.0, 1.0, 0.0)
+        if self.from_noise:
+            wanted[0.0] = (0.0, 0.0, 1.0)
         for u, ends in wanted.items():
             found = self.coefficients(u)
             gap = max(abs(a - b) for a, b in zip(found[:3], ends, strict=True))
@@ -163,6 +168,19 @@ def mirror(scale: float = math.sqrt(2.0)) -> Interpolant:
         return Coefficients(0.0, 1.0, q * u * (1 - u), 0.0, 0.0, q * (0.5 - u))
 
     return Interpolant("mirror", at, mirrored=True)
+
+
+def one_sided() -> Interpolant:
+    """``u x_1 + (1 - u^2)^{1/2} z``: noise is the first end, as in a diffusion; x_0 is not used.
+
+    ``gamma gamma' = -u`` is finite at u = 1, where gamma' is not. It preserves the variance of a
+    law of variance 1.
+    """
+
+    def at(u: float) -> Coefficients:
+        return Coefficients(0.0, u, 1.0 - u * u, 0.0, 1.0, -u)
+
+    return Interpolant("one-sided", at, from_noise=True)
 
 
 def _circle(u: float) -> tuple[float, float]:

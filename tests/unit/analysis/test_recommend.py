@@ -96,8 +96,12 @@ def test_starts_belong_to_their_seed_and_number_and_classes_go_round():
     assert torch.equal(few.x, many.x[:12])
     assert not torch.equal(few.x, Starts(network, 12, seed=1).x)
     assert list(many.labels or ()) == [i % 10 for i in range(24)]
-    node = network.process.node_at_lam(network.lam_range[0])
-    assert rms(Starts(network, 400).x) == pytest.approx(node.sigma, rel=0.02)
+
+
+def test_starts_on_an_exploding_process_have_its_deviation():
+    """RMS of 1200 normals: 2 % are one standard deviation, so 12 % are six."""
+    network = on(EDM(), "data", (-3.0, 3.0))
+    assert rms(Starts(network, 400).x) == pytest.approx(math.exp(3.0), rel=0.12)
 
 
 def test_every_evaluation_is_counted():

@@ -8,6 +8,7 @@ import math
 from dataclasses import replace
 from typing import Any
 
+import numpy as np
 import pytest
 
 from fokker.solvers.jobs.errors import JobError
@@ -157,5 +158,15 @@ def test_every_spacing_covers_the_range_of_the_network(spacing: str):
         ends = (grid[0].lam, last.lam)
         low, high = network.lam_range
         assert ends == pytest.approx((low, math.inf if steps == 1 else high), abs=1e-9)
+    places = {
+        "uniform-lam": lambda n: n.lam,
+        "uniform-t": lambda n: n.t,
+        "quadratic-t": lambda n: n.t**0.5,
+        "karras": lambda n: n.rho ** (1 / 7),
+    }
+    if spacing in places:
+        nodes = grid_of(network, spacing, 5, to_zero=False).nodes
+        steps = np.diff([places[spacing](n) for n in nodes])
+        assert steps == pytest.approx(np.full(5, steps.mean()), rel=1e-6)
     same = [n.lam for n in grid_of(network, "uniform-lam", 4).nodes]
     assert same == [n.lam for n in network.grid(4).nodes]

@@ -16,7 +16,7 @@ from small_networks import gaussians
 def test_the_ends_of_the_range_are_black_and_white_and_the_rest_is_rounded():
     values = np.array([[-1.0, 1.0, 0.0, -7.0, 7.0, 2 / 255 - 1, 2.9 / 255 - 1]], np.float32)
     assert to_pixels(values, -1, 1).tolist() == [[0, 255, 128, 0, 255, 1, 1]]
-    assert to_pixels(values, 0, 2).tolist() == [[0, 128, 0, 0, 255, 0, 0]]
+    assert to_pixels(values, 0, 4).tolist() == [[0, 64, 0, 0, 255, 0, 0]]
 
 
 @pytest.mark.parametrize("shape", [(5, 7), (1, 5, 7), (3, 5, 7), (4, 5, 7)])

@@ -18,8 +18,10 @@ from fokker.solvers.jobs.job import Job
 from fokker.solvers.jobs.spacing import grid_of
 from fokker.solvers.jobs.trial import starts
 from fokker.solvers.jobs.work import run_job
+from fokker.solvers.registry import get
+from fokker.solvers.run import run
 from small_jobs import JOB, said, samples
-from small_networks import denoise, flow, gaussians
+from small_networks import PROCESS, denoise, flow, gaussians
 from tolerances import tolerance
 
 
@@ -58,6 +60,20 @@ def test_the_manifest_tells_id_label_file_hash_and_evaluations(whole: Path):
         file = whole / (entry.get("file") or entry["array"])
         assert hashlib.sha256(file.read_bytes()).hexdigest() == entry["sha256"]
     assert not list(whole.rglob("*.part"))
+
+
+def test_the_model_is_the_guided_network_at_the_labels_of_the_ids(tmp_path: Path):
+    job = replace(
+        JOB, sampler="sde_dpmpp_2m", options={"eta": 0.5}, guidance=2.0, interval=(-1.0, 1.5),
+        labels=(2, 0), grid="karras", to_zero=False, seed=4, batch=5,
+    )  # fmt: skip
+    run_job(job, gaussians(), tmp_path)
+    network, ids = gaussians(), range(5)
+    grid = grid_of(network, "karras", 4, to_zero=False)
+    x = starts(network, grid, ids, seed=4, dtype=torch.float32, device="cpu")
+    model = network.model([2, 0, 2, 0, 2], guidance=2.0, interval=(-1.0, 1.5))
+    plan = get("sde_dpmpp_2m")(PROCESS, grid, eta=0.5)
+    assert np.array_equal(samples(tmp_path), run(plan, model, x, noise=4).x.numpy())
 
 
 @pytest.mark.parametrize("sampler", ["dpmpp_2m", "sde_dpmpp_2m"])

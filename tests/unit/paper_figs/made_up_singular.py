@@ -22,5 +22,5 @@ def made_up() -> dict[str, Any]:
     return {
         "a": a, "b": b, "surfaces": surfaces, "sizes": list(figure.SIZES),
         "learned": {f"{step:g}": line for step in figure.STEPS},
-        "bias": [1.05 * s for s in figure.SIZES], "left": {},
+        "bias": [1.05 * s for s in figure.SIZES],
     }  # fmt: skip

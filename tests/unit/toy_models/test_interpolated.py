@@ -18,6 +18,7 @@ from fokker.solvers.transport.interpolant import (
     encoder_decoder,
     linear,
     mirror,
+    one_sided,
     smooth,
     straight,
     trigonometric,
@@ -27,7 +28,7 @@ from fokker.toy_models.interpolated import MixtureInterpolant, between
 from fokker.toy_models.mixture import GaussianMixture
 
 F64 = torch.float64
-ALL = [linear(), linear(0.5), trigonometric(), smooth(), encoder_decoder(), mirror()]
+ALL = [linear(), linear(0.5), trigonometric(), smooth(), encoder_decoder(), mirror(), one_sided()]
 IDS = [f"{i.name}-{n}" for n, i in enumerate(ALL)]
 
 
