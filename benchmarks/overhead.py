@@ -14,6 +14,7 @@ with the bare calls. The bar is 2 %.
 
 from __future__ import annotations
 
+import math
 import time
 import warnings
 from collections.abc import Callable
@@ -30,7 +31,7 @@ from fokker.solvers.adapters.compress import compress
 from fokker.solvers.adapters.trace import trace
 from fokker.solvers.model import Model
 from fokker.solvers.networks.network import Network
-from fokker.solvers.plan import Eval, Plan
+from fokker.solvers.plan import Eval, Input, Plan
 from fokker.solvers.process import Process
 from fokker.solvers.registry import get
 from fokker.solvers.run import run
@@ -46,6 +47,8 @@ SAMPLERS = (
     ("k-diffusion", "dpmpp_2m", 10),
     ("k-diffusion", "heun", 5),
 )
+OF_UNIT_SIGNAL = ("HeunDiscrete",)
+"""Schedulers that hold ``x/alpha``."""
 
 
 @dataclass(frozen=True)
@@ -222,7 +225,10 @@ def prepared(
     told = {c.node.t: _tensor(c.label) for c in found.calls}
     process, prediction = found.foreign.process, found.foreign.prediction
     network = _network(process, prediction, lambda x, t: asked(x, told[t]))
-    return plan, network.model(), _labels(plan, told), _pipeline(asked, name, steps, options)
+    loop = _pipeline(asked, name, steps, options)
+    first = plan.ops[plan.inputs["x"]]
+    unit = first.node.alpha if name in OF_UNIT_SIGNAL and isinstance(first, Input) else 1.0
+    return plan, network.model(), _labels(plan, told), lambda x: loop(x / unit)
 
 
 def own(asked: Asked, name: str, steps: int) -> tuple[Plan, Model, list[Any], None]:
@@ -240,37 +246,25 @@ def own(asked: Asked, name: str, steps: int) -> tuple[Plan, Model, list[Any], No
 def kdiffusion(asked: Asked, name: str, steps: int) -> tuple[Plan, Model, list[Any], Loop]:
     """A sampler of k-diffusion: the UNet gives the noise of ``x_0 + sigma eps``, scaled to one."""
     plan = compress(trace(kdiffusion_box.native(name, steps)).require_plan())
-    rhos = [op.node.rho for op in plan.ops if isinstance(op, Eval)]
-    told = {rho: _tensor(250.0 * torch.tensor(rho).log().item() / 4 + 400.0) for rho in rhos}
-    process = EDM()
+    nodes = [op.node for op in plan.ops if isinstance(op, Eval)]
+    told = {n.t: _tensor(62.5 * math.log(n.rho) + 400.0) for n in nodes}
+    sigmas = torch.tensor([*sorted({n.rho for n in nodes}, reverse=True), 0.0], device=device())
+    function = kdiffusion_box.function(name)
 
     def noise(x: Tensor, t: float) -> Tensor:
-        return asked(x / (t * t + 1.0) ** 0.5, told[min(told, key=lambda rho: abs(rho - t))])
-
-    network = _network(process, "noise", noise)
-    sigmas = torch.tensor([*sorted(set(rhos), reverse=True), 0.0]).to(device())
-    listed = torch.tensor(list(told), dtype=torch.float64)
-    labels = torch.stack(list(told.values()))
-    function = kdiffusion_box.function(name)
-    at = {float(s): k for k, s in enumerate(listed.float().tolist())}
-    host = [float(s) for s in sigmas.cpu().tolist()]
-    calls = iter(())
-
-    def denoise(x: Tensor, sigma: Tensor, **_: Any) -> Tensor:
-        nonlocal calls
-        level, label = next(calls)
-        scaled = x / (level * level + 1.0) ** 0.5
-        return x - sigma[:, None, None, None] * asked(scaled, label)
-
-    order = [float(torch.tensor(op.node.rho)) for op in plan.ops if isinstance(op, Eval)]
+        return asked(x / math.hypot(t, 1.0), told[t])
 
     def loop(x: Tensor) -> Tensor:
-        nonlocal calls
-        calls = iter([(s, labels[at[s]]) for s in order])
+        levels = iter(nodes)
+
+        def denoise(x: Tensor, _sigma: Tensor, **_: Any) -> Tensor:
+            t = next(levels).t
+            return x - t * noise(x, t)
+
         return function(denoise, x, sigmas, disable=True)
 
-    del host
-    return plan, network.model(prediction="data"), [told[r] for r in rhos], loop
+    network = _network(EDM(), "noise", noise)
+    return plan, network.model(prediction="data"), _labels(plan, told), loop
 
 
 def _network(process: Process, prediction: str, ask: Model) -> Network:

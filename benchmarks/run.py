@@ -2,20 +2,36 @@
 
 from __future__ import annotations
 
+import exact_models
 import executor
 import fokker_planck
 import foreign
 import noise
+import overhead
+import scaling
 import sde
 import semi_discrete
 import sinkhorn
 import torch
 
+BENCHES = (
+    executor,
+    overhead,
+    exact_models,
+    scaling,
+    noise,
+    foreign,
+    sde,
+    fokker_planck,
+    semi_discrete,
+    sinkhorn,
+)
+
 
 def main() -> None:
     """All benches, one after another, on one thread."""
     torch.set_num_threads(1)
-    for bench in (executor, noise, foreign, sde, fokker_planck, semi_discrete, sinkhorn):
+    for bench in BENCHES:
         print(f"-- {bench.__name__}: {(bench.__doc__ or '').splitlines()[0]}")
         bench.main()
         print()

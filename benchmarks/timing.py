@@ -68,6 +68,7 @@ def machine() -> dict[str, Any]:
     return {
         "processor": _processor(),
         "system": platform.platform(),
+        "device": torch.cuda.get_device_name(0) if torch.cuda.is_available() else None,
         "threads": torch.get_num_threads(),
         "capability": torch.backends.cpu.get_cpu_capability(),
         "python": sys.version.split()[0],

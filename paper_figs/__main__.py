@@ -29,6 +29,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         default="figures",
         help="folder for pictures and data, made if it is missing (default: %(default)s)",
     )
+    parser.add_argument(
+        "--small", action="store_true", help="fewer starts and samples, where a figure says how"
+    )
     args = parser.parse_args(argv)
     unknown = [name for name in args.names if name not in known]
     if unknown:
@@ -40,7 +43,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         store = writable_folder(folder / "cache")
         for name in args.names or known:
             begin = time.perf_counter()
-            data, fresh = cached(known[name].data, name, store)
+            small = getattr(known[name], "SMALL", {}) if args.small else {}
+            data, fresh = cached(known[name].data, name, store, **small)
             results = answers(known[name].CLAIMS, data)
             paths = save(name, drawn(known[name], data), data, results, folder)
             how = "computed" if fresh else "from the cache"

@@ -6,6 +6,9 @@ A figure is a module of this folder with
 * ``draw(data) -> matplotlib Figure``: a picture of the data, and nothing else;
 * ``CLAIMS``: what papers say, how it is measured on the data, and whether it holds.
 
+A figure that takes long may say with ``SMALL``, inputs of ``data``, how its claims are answered on
+fewer starts or samples; the test suite draws it so.
+
 That a claim does not hold is a finding, not a failure: papers measure the quality of images of a
 trained network, we measure the distance to an exact solution.
 """
@@ -68,14 +71,14 @@ class Claim:
 
 
 class FigureModule(Protocol):
-    """What a module of this folder must define to be a figure."""
+    """What a module of this folder must define to be a figure; ``SMALL`` is optional."""
 
     @property
     def CLAIMS(self) -> Sequence[Claim]:
         """What papers say, and how it is measured on the data."""
         ...
 
-    def data(self) -> Data:
+    def data(self, **inputs: Any) -> Data:
         """Compute the data; every input has a default."""
         ...
 

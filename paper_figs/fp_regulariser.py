@@ -27,6 +27,7 @@ from .labels import End, label_ends
 PROCESS = VPLinear()
 T_MIN = 0.05
 """The network is trained, and sampled, from here up: the residual grows like sigma^-4 below."""
+SMALL = {"weights": (0.0, 0.1, 10.0), "samples": 4000}
 KINDS = {"gap": "ODE to SDE", "ode": "ODE to data", "sde": "SDE to data"}
 _DEVENEY = "Deveney et al. 2023, arXiv:2311.15996"
 

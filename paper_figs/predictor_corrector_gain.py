@@ -45,6 +45,7 @@ PROCESS, LAMS = EDM(), (-4.0, 3.0)
 NFES = (10, 20, 40, 80, 160)
 SNRS = (0.05, 0.1, 0.16, 0.25, 0.35, 0.5, 0.7)
 CORRECTIONS = (0, 1, 2, 5, 10, 20)
+SMALL = {"nfes": (10, 20, 40, 80), "batch": 2000, "seeds": 2}
 WORDS = {
     "predictor": "predictor", "published": "both, r = 0.16", "best": "both, best r",
     "corrector": "corrector", "sample": "both, |·| of a sample", "batch": "both, |·| of the batch",

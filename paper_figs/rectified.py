@@ -29,6 +29,7 @@ from .figure import COLOURS, MARKERS, SOFT, Claim, Measured, judge
 
 LAMS = (-4.0, 4.0)
 NODES = 31
+SMALL = {"batch": 16}
 PROCESSES: dict[str, Process] = {"vp": VPLinear(), "flow": RectifiedFlow()}
 WORDS = {"vp": "variance-preserving", "flow": "flow"}
 FLOOR = 1e-14

@@ -31,6 +31,7 @@ from .figure import COLOURS, INK, MARKERS, SOFT, Claim, Measured, judge, progres
 
 GRIDS = {"ddim": "DDIM", "dpmpp_2m": "2M"}
 STEPS, FIVE = (4, 6, 8), 5
+SMALL = {"steps": (4, 8), "train": 128, "others": 1024, "seeds": 2}
 BASES = ("dpmpp_2m", "unipc_2", "unipc_3")
 PENS = {"random": COLOURS[5], "evolution": COLOURS[0], "predictor": COLOURS[1]}
 _LI = "Li et al. 2023, arXiv:2309.10438"

@@ -26,11 +26,23 @@ from .figure import COLOURS, FAINT, INK, SOFT, Claim, Measured, judge, progress
 
 VERSION = installed("diffusers") or ""
 COUNTS = (24, 48, 96)
+QUOTED = (
+    "DDIM", "HeunDiscrete", "DPMSolverMultistep (solver_order=2)",
+    "DPMSolverMultistep (solver_order=3)", "UniPCMultistep (solver_order=2)", "LMSDiscrete",
+)  # fmt: skip
+"""The schedulers that the claims are about."""
+SMALL = {"labels": QUOTED}
 
 
-def data(*, version: str = VERSION, counts: Sequence[int] = COUNTS) -> Data:
-    """Claim, order and causes of every scheduler on the stand; no row without diffusers."""
+def data(
+    *, version: str = VERSION, counts: Sequence[int] = COUNTS, labels: Sequence[str] = ()
+) -> Data:
+    """Claim, order and causes of every scheduler on the stand, or of those with these labels.
+
+    No row without diffusers.
+    """
     entries = [e for e in known("diffusers") if not e.why] if version else []
+    entries = [e for e in entries if not labels or e.label in labels]
     rows = []
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")

@@ -6,7 +6,7 @@ changes nothing but rounding.
 
 :class:`CellNoise` gives every cell its own independent noise. :class:`GridPath` is one Brownian
 path: the noise of a coarse cell is, by definition, the pairwise sum of its fine ones, so that one
-path serves every grid nested in the finest. A path that serves any grid is in ``brownian_tree``.
+path serves every grid nested in the finest. A path that serves any grid is in ``brownian``.
 """
 
 from __future__ import annotations
@@ -60,9 +60,11 @@ class CellNoise:
 
     def draw(self, cell: Noise, like: Tensor) -> Tensor:
         """Standard normal field of the cell for each sample of the batch."""
-        ids = self.ids(like)
-        field = torch.from_numpy(normal_field(self.key(cell), ids, math.prod(like.shape[1:])))
-        return upload(field.reshape(like.shape), like.device, like.dtype)
+        field = normal_field(self.key(cell), self.ids(like), math.prod(like.shape[1:]))
+        host = torch.from_numpy(field.reshape(like.shape))
+        if like.is_cpu and like.dtype is torch.float32:
+            return host
+        return upload(host, like.device, like.dtype)
 
     def ids(self, like: Tensor) -> Sequence[int]:
         """The identity of each row of a batch."""

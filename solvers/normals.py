@@ -78,7 +78,7 @@ class Rows:
 
     def __init__(self, ids: Sequence[int], count: int) -> None:
         self._shape = len(ids), count
-        self._places = _GOLDEN * np.arange((count + 1) // 2, dtype=np.uint64)
+        self._places = _places((count + 1) // 2)
         self._parts = [(rows, b"%d|" % high, low * _EACH) for rows, high, low in _by_word(ids)]
 
     def fields(
@@ -88,16 +88,21 @@ class Rows:
         (many, count), half = self._shape, len(self._places)
         if out is None:
             out = np.empty((len(keys), many, count), np.float32)
-        work = _WORK.of(min(BLOCK, len(keys) * many * half))
         for rows, high, begin in self._parts:
             words = _words([high + key for key in keys])
             part = out if rows is None else np.empty((len(keys), len(begin), count), np.float32)
             for k, r, c in _blocks(len(keys), len(begin), half):
-                work.draw(begin[r, None], self._places[c], [word[k] for word in words])
-                work.write(part[k, r, :half][..., c], part[k, r, half:][..., c])
+                _WORK.draw(begin[r, None], self._places[c], [word[k] for word in words])
+                _WORK.write(part[k, r, :half][..., c], part[k, r, half:][..., c])
             if rows is not None:
                 out[:, rows] = part
         return out
+
+
+@lru_cache(maxsize=4)
+def _places(many: int) -> NDArray[np.uint64]:
+    """Counters of the first places of a sample."""
+    return _GOLDEN * np.arange(many, dtype=np.uint64)
 
 
 _few_rows = lru_cache(maxsize=16)(Rows)
@@ -139,14 +144,20 @@ class _Work(threading.local):
     """
 
     def __init__(self) -> None:
+        self._room = np.empty(0, np.uint64)
         self._size = 0
 
     def of(self, size: int) -> _Work:
-        """Room for ``size`` pairs."""
-        if self._size < size:
-            self.bits, self.aside = (np.empty(size, np.uint64) for _ in range(2))
-            self.radius, self.angle, self.wave = (np.empty(size, np.float32) for _ in range(3))
+        """Room for ``size`` pairs: 28 bytes each; views of it are made once."""
+        if size != self._size:
+            if 7 * size > 2 * len(self._room):
+                self._room = np.empty((7 * size + 1) // 2, np.uint64)
             self._size = size
+            self.bits, self.aside, rest = np.split(self._room, [size, 2 * size])
+            single = rest.view(np.float32)
+            self.radius, self.angle, self.wave = (single[k * size :][:size] for k in range(3))
+            self.low, self.short = self.wave.view(np.uint32), self.wave.view(np.int32)
+            self.signed, self.uniform = self.bits.view(np.int64), self.aside.view(np.float64)
         return self
 
     def draw(
@@ -162,47 +173,47 @@ class _Work(threading.local):
         that fit are converted as signed ones, and as short ones, where processors are quick.
         """
         self.shape = (len(words[0]), len(begin), len(places))
-        size = math.prod(self.shape)
-        bits, aside = self.bits[:size], self.aside[:size]
-        radius, angle = self.radius[:size], self.angle[:size]
-        np.add(begin, places, out=bits.reshape(self.shape))
+        at = self.of(math.prod(self.shape))
+        np.add(begin, places, out=at.bits.reshape(self.shape))
         if len(words[0]) == 1:
-            _encrypt(bits, [word[0] for word in words], aside)
+            _encrypt(at.bits, [word[0] for word in words], at.aside)
         else:
             by_key = len(words[0]), -1
-            _encrypt(bits.reshape(by_key), words, aside.reshape(by_key))
-        low = self.wave[:size].view(np.uint32)
-        np.copyto(low, bits, casting="unsafe")  # the low half, by the rules of C
-        np.bitwise_and(low, _ANGLE_MASK, out=low)
-        np.copyto(angle, low.view(np.int32), casting="same_kind")
-        np.multiply(angle, _ANGLE, out=angle)
-        np.right_shift(bits, _ANGLE_BITS, out=bits)
-        uniform = aside.view(np.float64)
-        np.copyto(uniform, bits.view(np.int64), casting="same_kind")
-        np.add(uniform, _HALF, out=uniform)
-        np.multiply(uniform, _UNIT, out=uniform)
-        np.log(uniform, out=uniform)
-        np.copyto(radius, uniform, casting="same_kind")
-        np.multiply(radius, _FACTOR, out=radius)
-        np.sqrt(radius, out=radius)
+            _encrypt(at.bits.reshape(by_key), words, at.aside.reshape(by_key))
+        np.copyto(at.low, at.bits, casting="unsafe")  # the low half, by the rules of C
+        np.bitwise_and(at.low, _ANGLE_MASK, out=at.low)
+        np.copyto(at.angle, at.short, casting="same_kind")
+        np.multiply(at.angle, _ANGLE, out=at.angle)
+        np.right_shift(at.bits, _ANGLE_BITS, out=at.bits)
+        np.copyto(at.uniform, at.signed, casting="same_kind")
+        np.add(at.uniform, _HALF, out=at.uniform)
+        np.multiply(at.uniform, _UNIT, out=at.uniform)
+        np.log(at.uniform, out=at.uniform)
+        np.copyto(at.radius, at.uniform, casting="same_kind")
+        np.multiply(at.radius, _FACTOR, out=at.radius)
+        np.sqrt(at.radius, out=at.radius)
 
     def write(self, cosines: NDArray[np.float32], sines: NDArray[np.float32]) -> None:
         """Both numbers of each place; a sample of odd size has one sine less."""
-        size, odd = math.prod(self.shape), slice(0, sines.shape[-1])
-        angle, wave = self.angle[:size], self.wave[:size]
-        radius, shaped = (v.reshape(self.shape) for v in (self.radius[:size], wave))
-        np.cos(angle, out=wave)
+        odd = slice(0, sines.shape[-1])
+        radius, shaped = self.radius.reshape(self.shape), self.wave.reshape(self.shape)
+        np.cos(self.angle, out=self.wave)
         np.multiply(radius, shaped, out=cosines)
-        np.sin(angle, out=wave)
+        np.sin(self.angle, out=self.wave)
         np.multiply(radius[..., odd], shaped[..., odd], out=sines)
 
 
 _WORK = _Work()
 
 
+@lru_cache(maxsize=256)
+def _digest(key: bytes) -> bytes:
+    return blake2b(key, digest_size=16).digest()
+
+
 def _words(keys: Sequence[bytes]) -> Words:
     """A hash of each key, as two words of 64 bits; each word is a column, a row for each key."""
-    digests = b"".join([blake2b(key, digest_size=16).digest() for key in keys])
+    digests = b"".join([_digest(key) for key in keys])
     both = np.frombuffer(digests, "<u8").astype(np.uint64).reshape(-1, 2)
     return both[:, :1], both[:, 1:]
 

@@ -12,11 +12,10 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 
 from ..errors import InvalidGridError
 from ..plan import Noise, clock_measure
-from .bridge import Values
+from .bridge import Field, Values
 
 
 class Piece(NamedTuple):
@@ -98,26 +97,35 @@ class Query:
         return measure
 
 
-def summed(root: Piece, values: list[Values], kind: str) -> NDArray[np.float64]:
-    """Increment (W) or area (H) of a query, from those of its pieces; not to be written to.
+Terms = list[tuple[int, int, float]]
+"""Pieces by number, which field of each (0: increment, 1: area), and its weight in a sum."""
+
+
+def terms(root: Piece, kind: str) -> Terms:
+    """Of what the increment (W) or the area (H) of a query is the sum.
 
     The area over the chord is ``h = sum (m_i h_i + (after_i - before_i) w_i / 2) / m``, before_i
     and after_i being the measures of the query on both sides of piece i. The smaller pieces come
     first: added up in this order they round least.
     """
-    pieces, before, terms = list(root.whole()), 0.0, []
-    for piece, value in zip(pieces, values, strict=True):
+    pieces, before, out = list(root.whole()), 0.0, []
+    for i, piece in enumerate(pieces):
         after = root.asked - before - piece.asked
         if kind == "W":
-            terms.append((piece.asked, 1.0, value[0]))
+            out.append((i, 0, 1.0))
         else:
-            lever = 0.5 * (after - before) / root.asked if len(pieces) > 1 else 0.0
-            terms.append((piece.asked, lever, value[0]))
-            terms.append((piece.asked, piece.asked / root.asked, value[1]))
+            lever = [(i, 0, 0.5 * (after - before) / root.asked)] if len(pieces) > 1 else []
+            out += [*lever, (i, 1, piece.asked / root.asked)]
         before += piece.asked
-    total: NDArray[np.float64] | None = None
-    for _, weight, field in sorted(terms, key=lambda term: term[0]):
-        if weight != 0.0:
-            part = field if weight == 1.0 else field * weight
-            total = part if total is None else total + part
-    return np.zeros(1) if total is None else total
+    return sorted(out, key=lambda term: pieces[term[0]].asked)
+
+
+def summed(values: list[Values], parts: Terms, work: Field) -> Field:
+    """The sum of these terms, not to be written to; ``work`` is room for two fields."""
+    i, k, weight = parts[0]
+    if len(parts) == 1:
+        return values[i][k]
+    total = np.multiply(values[i][k], weight, out=work[0])
+    for i, k, weight in parts[1:]:
+        total += values[i][k] if weight == 1.0 else np.multiply(values[i][k], weight, out=work[1])
+    return total

@@ -30,10 +30,10 @@ from ..errors import InvalidGridError, InvalidPlanError
 from ..noise import CellNoise, GridPath, Piece, joined, normalised
 from ..plan import Noise, clock_measure
 from .descent import KEPT_BYTES, Block, Descent
-from .query import Query, summed
+from .query import Query, summed, terms
 
-BLOCK = 65536
-"""Numbers carried down the tree at once: what fits the processor's nearer caches."""
+BLOCK = 24576
+"""Numbers carried down the tree at once: what fits the processor's nearer caches, or nearly."""
 
 ROUNDING = 1e-12
 """Times closer than this part of the largest one are one time: grids are computed."""
@@ -60,10 +60,10 @@ class TreePath:
         Whether areas (kind ``H``) may be asked. A path without them is another one (its law is
         that of a Brownian path, too), and a division costs half.
     keep : int, optional
-        Divisions that are kept for the next queries, the last ones used: two fields of float64
-        each, four with areas. It changes the cost, never a number. By default twice the levels of
-        the tree, in at most 256 MiB: cells asked in order then cost a few divisions each, on the
-        nodes of the tree one. 0 keeps nothing.
+        Pieces of path that are kept for the next queries, the last ones made: a field of float64
+        each, two with areas. It changes the cost, never a number. By default four times the levels
+        of the tree, in at most 256 MiB: cells asked in order then cost a few divisions each, on
+        the nodes of the tree one. 0 keeps nothing.
 
     Raises
     ------
@@ -161,19 +161,19 @@ class TreePath:
         ids, count = self._noise.ids(like), math.prod(like.shape[1:])
         query = self.query(cell, k, s, t)
         root = query.root()
-        sizes = {"W": math.sqrt(root.asked), "H": math.sqrt(root.asked / 12)}
         kinds = cell.kind if normal else "WH"[: 1 + (cell.kind == "H")]
+        sizes = {"W": math.sqrt(root.asked), "H": math.sqrt(root.asked / 12)}
+        sums = [(terms(root, kind), 1 / sizes[kind] if normal else 1.0) for kind in kinds]
         single = normal and like.dtype != torch.float64
         found = np.empty((len(kinds), len(ids), count), np.float32 if single else np.float64)
         tall = max(1, BLOCK // max(1, count))  # some samples at a time
-        parts = range(0, len(ids), tall)
-        blocks = (Block(i, ids[i : i + tall], (len(ids), count)) for i in parts)
-        for i, values in zip(parts, self._descent.values(query, root, blocks), strict=True):
-            for out, kind in zip(found[:, i : i + tall], kinds, strict=True):
-                total = summed(root, values, kind)
-                np.multiply(
-                    total, 1 / sizes[kind] if normal else 1.0, out=out, casting="same_kind"
-                )
+        blocks = [Block(i, ids[i : i + tall], (len(ids), count)) for i in range(0, len(ids), tall)]
+        work = np.empty((2, min(tall, len(ids)), count))
+        for block, values in zip(blocks, self._descent.values(query, root, blocks), strict=True):
+            rows = slice(block.begin, block.begin + len(block.ids))
+            for out, (parts, factor) in zip(found[:, rows], sums, strict=True):
+                total = summed(values, parts, work[:, : len(block.ids)])
+                np.multiply(total, factor, out=out, casting="same_kind")
         host = torch.from_numpy(found).reshape(-1, *like.shape)
         return upload(host, like.device, like.dtype if normal else torch.float64), root.asked
 

@@ -46,7 +46,7 @@ MUTANTS = [
     ),
     Mutant(
         f"{ROOM}checkpoint.py", "if tuple(shape) != tuple(found[key]):",
-        "if math.prod(shape) != math.prod(found[key]):", "sizes compared for shapes", SAVED,
+        "if math.prod(shape) != math.prod(found[key]):", "sizes compared for shapes", CHECKPOINT,
     ),
     Mutant(
         f"{ROOM}strict_json.py", "if len(found) < len(pairs):", "if not pairs and found:",

@@ -8,9 +8,7 @@ MEASURES = f"{UNIT}analysis/test_evaluation.py"
 CHOICE = f"{UNIT}analysis/test_recommend.py"
 HERE = "analysis/evaluation/"
 THERE = "analysis/recommend/"
-NO_BIAS = (
-    f"{MEASURES}::test_the_estimate_has_no_bias_and_its_deviation_is_that_of_its_scatter",
-)
+NO_BIAS = (f"{MEASURES}::test_the_estimate_has_no_bias_and_its_deviation_is_that_of_its_scatter",)
 GROUP = (
     f"{MEASURES}::test_the_group_of_the_best_covers_ties_and_leaves_out_who_is_behind",
     f"{MEASURES}::test_the_group_holds_the_best_about_as_often_as_it_says",

@@ -11,7 +11,7 @@ from mutants.mutant import Mutant
 from mutants.mutants import MUTANTS
 
 ROOT = Path(__file__).resolve().parents[2]
-PACKAGES = {"solvers", "toy_models", "analysis", "paper_figs"}
+PACKAGES = {"solvers", "toy_models", "analysis", "paper_figs", "src"}
 
 each = pytest.mark.parametrize("mutant", MUTANTS, ids=[m.name for m in MUTANTS])
 

@@ -104,8 +104,9 @@ def arrays_as_bytes(arrays: Mapping[str, Any], record: dict[str, Any], formula: 
 
     result = {k: v for k, v in record["result"].items() if k != "seconds"}
     about = json.dumps({**record, "result": result, "formula": formula})
-    room, arrays = io.BytesIO(), {**arrays, "about": about}
-    np.savez_compressed(room, allow_pickle=False, **{k: np.asarray(v) for k, v in arrays.items()})
+    room = io.BytesIO()
+    kept: dict[str, Any] = {k: np.asarray(v) for k, v in arrays.items()}
+    np.savez_compressed(room, **kept, about=np.asarray(about))
     return room.getvalue()
 
 

@@ -99,7 +99,7 @@ def _loaded(path: str, data: bytes, magic: bytes) -> dict[str, Any]:
             "code)"
         )
     try:
-        held = np.load(io.BytesIO(data), allow_pickle=False)
+        held = np.load(io.BytesIO(data))  # no pickles, by default
         found = {"points": held} if magic == _NPY else {k: held[k] for k in held.files}
     except (ValueError, EOFError, zipfile.BadZipFile) as error:
         if "Object arrays" in str(error):

@@ -258,9 +258,7 @@ def test_confirming_runs_the_best_from_other_starts_and_shows_both_halves():
     found = recommend(network, replace(asked, confirm=True))
     assert all(r.halves is not None and len(r.errors.each) == 48 for r in found.ranked)
     alone = recommend(network, asked)
-    assert set(alone.group) == {
-        r.candidate.name for r in found.ranked if r.halves and r.halves[0]
-    }
+    assert set(alone.group) == {r.candidate.name for r in found.ranked if r.halves and r.halves[0]}
     shown = text(record(found))
     assert "both halves of the starts have this group" in shown
     assert f"take {found.winner.candidate.name}" in shown
@@ -352,9 +350,10 @@ def test_a_scheduler_says_how_far_its_levels_are_or_why_there_is_none():
     assert "up to" in found.sentence
     network = on(RectifiedFlow(), "flow", (-3.0, 3.0))
     uniform = candidates(network, 5, names=["ddim"], spacings=["time"])[0][0]
-    assert "it starts at alpha = 0, measured was from lam = -3" in configuration(
-        network, uniform
-    ).sentence
+    assert (
+        "it starts at alpha = 0, measured was from lam = -3"
+        in configuration(network, uniform).sentence
+    )
     for process, prediction in ((EDM(), "data"), (VPLinear(), "flow"), (RectifiedFlow(), "noise")):
         network = on(process, prediction, (-3.0, 3.0))
         none = configuration(network, candidates(network, 5, names=["ddim"])[0][0])

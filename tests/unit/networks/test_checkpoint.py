@@ -150,7 +150,10 @@ def test_a_header_longer_than_the_file_is_refused(tmp_path: Path):
         ({"w": {**GOOD, "shape": 2}}, "has the shape 2"),
         ({"w": {**GOOD, "data_offsets": [0, 8, 16]}}, "two integers"),
         ({"w": {**GOOD, "data_offsets": [8, 0]}}, "needs 8 bytes"),
-        ({"w": {**GOOD, "shape": [2**32, 2**32]}}, "bytes, but its offsets are [0, 8]"),
+        (
+            {"w": {**GOOD, "shape": [2**32, 2**32], "data_offsets": [0, 0]}},
+            f"needs {2**66} bytes, but its offsets are [0, 0]",
+        ),
         ({"w": {**GOOD, "shape": [3]}}, "needs 12 bytes, but its offsets are [0, 8]"),
         ({"__metadata__": {"a": 1}, "w": GOOD}, "metadata"),
         ({"__metadata__": "a", "w": GOOD}, "metadata"),

@@ -76,10 +76,10 @@ def gaps(x: Tensor, training: Tensor) -> np.ndarray:
 def test_a_classifier_sees_the_class_that_was_asked_for(
     judge: SVC, parts: tuple[Split, Split], plain: Tensor, guided: Tensor
 ):
-    """0.99 of the guided samples, 0.97 of the plain; the classifier has 0.98 on real images."""
+    """0.99 of the samples, with guidance and without; it has 0.98 on real images."""
     assert judge.score(*parts[1]) >= 0.98
     assert judge.score(guided, LABELS) >= 0.99
-    assert judge.score(plain, LABELS) >= 0.97
+    assert judge.score(plain, LABELS) >= 0.99
     assert judge.score(plain, LABELS.roll(1)) < 0.05
 
 
