@@ -47,7 +47,8 @@ BUDGETS = (5, 6, 8, 10)
 BARS = (("gaussian", 1e-4, 22), ("gaussian", 1e-8, 70), ("line", 1e-4, 40), ("line", 1e-8, 130))
 
 SMALL = {
-    "starts": 192, "screened": 32, "kept": 3, "budgets": (5, 10), "steps": (10, 20, 40, 80, 160, 320),
+    "starts": 192, "screened": 32, "kept": 3, "budgets": (5, 10),
+    "steps": (10, 20, 40, 80, 160, 320),
 }  # fmt: skip
 
 

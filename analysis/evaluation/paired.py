@@ -3,8 +3,8 @@
 ``e_i = |x_i - r_i|/sqrt(d)`` is the error of sample i in units of the data. A batch of starts is a
 sample of all starts, so what is said of all ``e_i`` together has an interval, here by the
 bootstrap over starts (Efron 1979); two samplers from the same starts are compared in pairs, where
-most of the scatter of the starts cancels. The fine solution has an error of its own: what is closer
-together than that is *not resolved*, whatever the intervals say.
+most of the scatter of the starts cancels. The fine solution has an error of its own: what is
+closer together than that is *not resolved*, whatever the intervals say.
 
 Three numbers say different things. The root mean square is the one whose order is certified; a few
 starts that end in another mode rule it, and a bootstrap of some tens of starts knows nothing of

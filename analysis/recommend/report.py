@@ -149,7 +149,8 @@ def text(data: dict[str, Any]) -> str:
         _verdict(data),
         f"cost: {total} evaluations (fine solution {spent['reference']}, race {spent['race']} of "
         f"{spent['full race']} that all on all starts would be, other starts "
-        f"{spent['second starts']}), {cost['seconds']:.1f} s ({cost['processor_seconds']:.1f} s of processor)",
+        f"{spent['second starts']}), {cost['seconds']:.1f} s, of these "
+        f"{cost['processor_seconds']:.1f} s of the processor",
     ]
     return "\n".join(lines)
 

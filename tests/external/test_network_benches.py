@@ -65,7 +65,7 @@ def test_ours_and_the_library_make_the_same_sample(benches: dict[str, ModuleType
 
 def test_calls_take_turns_and_the_first_round_is_free(benches, monkeypatch):
     spent = iter([9.0, 9.0, 1.0, 4.0, 2.0, 2.0, 5.0, 20.0])
-    monkeypatch.setattr(benches["device"], "elapsed", lambda call, count: next(spent))
+    monkeypatch.setattr(benches["device"], "elapsed", lambda *_: next(spent))
     turns = benches["device"].in_rotation([print, print], rounds=3)
     assert turns.least == (1.0, 2.0)
     assert turns.ratio(1, 0) == 2.0

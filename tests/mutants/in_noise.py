@@ -7,22 +7,24 @@ from mutants.mutant import LAWS, UNIT, Mutant
 BATCHES = (f"{LAWS}test_batches.py",)
 NOISE = (f"{UNIT}solvers/test_noise.py",)
 PATH = (f"{UNIT}solvers/test_noise_path.py",)
+LAW = (f"{UNIT}solvers/test_brownian_law.py",)
 TREE = (f"{UNIT}solvers/test_brownian_tree.py",)
+MEMORY = (f"{UNIT}solvers/test_brownian_memory.py",)
 AHEAD = (f"{UNIT}solvers/test_noise_ahead.py",)
 
 NUMBERS = [
     Mutant(
-        "solvers/normals.py", "work.draw(begin[r, None], places[c], [",
-        "work.draw(begin[:1, None].repeat(len(low[r]), 0), places[c], [",
+        "solvers/normals.py", "_WORK.draw(begin[r, None], self._places[c], [",
+        "_WORK.draw(begin[:1, None].repeat(len(begin[r]), 0), self._places[c], [",
         "one noise for the whole batch", BATCHES,
     ),
     Mutant(
-        "solvers/normals.py", "_words([b\"%d|\" % high + key for key in keys])", "_words(keys)",
+        "solvers/normals.py", "_words([high + key for key in keys])", "_words(keys)",
         "ids that agree in 32 bits share their noise", NOISE,
     ),
     Mutant(
-        "solvers/normals.py", "begin = low * _EACH",
-        "begin = low * _GOLDEN", "the places of neighbouring samples overlap", NOISE,
+        "solvers/normals.py", "low * _EACH)", "low * _GOLDEN)",
+        "the places of neighbouring samples overlap", NOISE,
     ),
     Mutant(
         "solvers/normals.py",
@@ -31,12 +33,12 @@ NUMBERS = [
         "the last place of a row is left out", NOISE,
     ),
     Mutant(
-        "solvers/normals.py", "_FACTOR = (np.array(v) for v in (0.5, 2.0**-40, -2.0))",
-        "_FACTOR = (np.array(v) for v in (0.5, 2.0**-40, -1.0))",
+        "solvers/normals.py", "for v in (-2.0, 2.0 * math.pi", "for v in (-1.0, 2.0 * math.pi",
         "missing factor 2 under the root", NOISE,
     ),
     Mutant(
-        "solvers/normals.py", "np.sin(angle, out=wave)", "np.cos(angle, out=wave)",
+        "solvers/normals.py", "np.sin(self.angle, out=self.wave)",
+        "np.cos(self.angle, out=self.wave)",
         "both numbers of a pair the same", NOISE,
     ),
     Mutant(
@@ -87,54 +89,69 @@ PATHS = [
         "fields drawn ahead for another batch", AHEAD,
     ),
     Mutant(
-        "solvers/brownian/bridge.py", "np.subtract(share, total, out=total)",
-        "np.add(share, total, out=total)", "both cells kicked to one side", TREE,
+        "solvers/brownian/bridge.py", "(np.add if p <= q else np.subtract)", "np.add",
+        "both cells kicked to one side", LAW,
     ),
     Mutant(
-        "solvers/brownian/bridge.py", "h * (6 * p * q)", "h * 1.5",
-        "bridge of two halves for cells that are none", TREE,
+        "solvers/brownian/bridge.py", "np.multiply(h, 6 * p * q, out=aside)",
+        "np.multiply(h, 1.5, out=aside)", "bridge of two halves for cells that are none", LAW,
     ),
     Mutant(
-        "solvers/brownian/bridge.py", "h1, h2 = g * p**2, np.multiply(g, q**2, out=g)",
-        "h1, h2 = g * p, np.multiply(g, q, out=g)", "wrong power of a part's measure", TREE,
+        "solvers/brownian/bridge.py", "h *= (q / s) ** 2", "h *= q / s",
+        "wrong power of a part's measure", LAW,
     ),
     Mutant(
-        "solvers/brownian/bridge.py", "g = h - np.multiply(", "g = h + np.multiply(",
-        "the areas lean with the increments, not against them", TREE,
+        "solvers/brownian/bridge.py", "h -= np.multiply(kick, 0.5", "h += np.multiply(kick, 0.5",
+        "the areas lean with the increments, not against them", LAW,
     ),
     Mutant(
-        "solvers/brownian/query.py", "lever = 0.5 * (after - before)", "lever = 0.5 * after",
-        "area under the path for area over its chord", TREE,
+        "solvers/brownian/bridge.py", "h2 = np.subtract(h, h1, out=aside)",
+        "h2 = np.add(h, h1, out=aside)", "the areas of both halves the same", LAW,
+    ),
+    Mutant(
+        "solvers/brownian/query.py", "0.5 * (after - before)", "0.5 * after",
+        "area under the path for area over its chord", LAW,
     ),
     Mutant(
         "solvers/brownian/query.py", "before += piece.asked", "before += 0.0",
-        "the first pieces forgotten in what comes before the others", TREE,
+        "the first pieces forgotten in what comes before the others", LAW,
     ),
     Mutant(
         "solvers/brownian/descent.py", "math.sqrt(root.measure / 12)", "root.measure / 12",
-        "variance for standard deviation of an area", TREE,
+        "variance for standard deviation of an area", LAW,
     ),
     Mutant(
-        "solvers/brownian/descent.py", "return halves[side]", "return halves[0]",
-        "the left half for the right one", TREE,
+        "solvers/brownian/descent.py", "zip(step.parts, parts, strict=True)",
+        "zip(step.parts[::-1], parts, strict=True)", "the left half for the right one", LAW,
     ),
     Mutant(
         "solvers/brownian/query.py", "if b - a <= self.tolerance:  #",
-        "if b - a <= 0.5 * self.tolerance:  #", "a level too deep", TREE,
+        "if b - a <= 0.5 * self.tolerance:  #", "a level too deep", MEMORY,
     ),
     Mutant(
         "solvers/brownian/query.py", "(measure * (m / sum(ends)) for m in ends)",
-        "(measure * 0.5 for m in ends)", "halves of the coordinate for those of the measure", TREE,
+        "(measure * 0.5 for m in ends)", "halves of the coordinate for those of the measure", LAW,
     ),
     Mutant(
         "solvers/brownian/tree.py", "ids[i : i + tall], (", "ids[:tall], (",
-        "the first block of samples again and again", TREE,
+        "the first block of samples again and again", MEMORY,
     ),
     Mutant(
-        "solvers/brownian/descent.py",
-        "self._kept.setdefault(name, {})[block.begin] = values",
-        "self._kept.setdefault(name, {})[0] = values",
-        "a kept block of samples given for another", TREE,
+        "solvers/brownian/descent.py", "memory.values(key, i) for", "memory.values(key, 0) for",
+        "a kept block of samples given for another", MEMORY,
+    ),
+    Mutant(
+        "solvers/brownian/memory.py", "return {key: self._kept.pop(key) for",
+        "return {key: self._kept[key] for", "memory used again that is still another piece's",
+        MEMORY,
+    ),
+    Mutant(
+        "solvers/brownian/descent.py", "        memory.drop(self._asked.difference(",
+        "        set(self._asked.difference(", "nothing that was taken is ever dropped", MEMORY,
+    ),
+    Mutant(
+        "solvers/brownian/memory.py", "del free[: max(0, len(free) - room)]", "room -= 0",
+        "arrays that nobody needs are kept, too", MEMORY,
     ),
     Mutant(
         "solvers/brownian/tree.py", "elif t - s < self.tolerance - self._fuzz and",

@@ -70,7 +70,11 @@ def dangerous(source: str) -> list[str]:
             call = ast.unparse(node.func)
             if call in ("eval", "exec", "torch.load", "yaml.load", "joblib.load"):
                 found.append(call)
-            found += [k.arg for k in node.keywords if k.arg == "allow_pickle"]
+            found += [
+                k.arg
+                for k in node.keywords
+                if k.arg == "allow_pickle" and ast.unparse(k.value) != "False"
+            ]
     return found
 
 
@@ -171,4 +175,5 @@ def test_nothing_runs_code_that_came_in_as_data():
 )
 def test_the_check_of_dangerous_calls_sees_a_planted_mistake(source: str):
     assert dangerous(source)
-    assert not dangerous("model.eval()\nsafetensors.load(f)\nnode = Eval(x, t)")
+    harmless = "model.eval()\nsafetensors.load(f)\nnode = Eval(x, t)"
+    assert not dangerous(f"{harmless}\nnp.load(f, allow_pickle=False)")

@@ -16,7 +16,6 @@ from .clouds_out import (
     heading,
     marginal_words,
     missed,
-    picture_as_bytes,
     write_all,
 )
 from .points import add_points, clouds_of
@@ -81,9 +80,9 @@ def run(args: argparse.Namespace) -> int:
     record = {**heading(args, "bridge", **asked), "result": result(found, seconds)}
     lines = page(a, b, found, args.reference, seconds)
     if folder is not None:
-        picture, words = _picture(a, b, found)
+        image, words = _picture(a, b, found)
         record["picture"] = words
-        files = {"bridge.npz": saved(found, record), "bridge.png": picture}
+        files = {"bridge.npz": saved(found, record), "bridge.png": image}
         lines += [f"shown: {words}", str(write_all(folder, files, record, "bridge.json"))]
     print(json.dumps(record) if args.json else "\n".join(lines))
     plan = found.plan
@@ -193,8 +192,9 @@ def saved(found: CloudBridge, record: dict[str, Any]) -> bytes:
 
 
 def _picture(a: Cloud, b: Cloud, found: CloudBridge) -> tuple[bytes, str]:
+    from ..paper_figs.figure import picture
     from .cloud_plots import bridge_picture
 
     title = f"{found.method} bridge, sigma = {found.sigma:.4g}"
     figure, words = bridge_picture(a, b, found.times, found.paths, title)
-    return picture_as_bytes(figure), words
+    return picture(figure, "png"), words

@@ -14,8 +14,6 @@ from typing import TYPE_CHECKING, Any
 from .version import versions
 
 if TYPE_CHECKING:
-    from matplotlib.figure import Figure
-
     from ..solvers.transport.cloud_transport import CloudTransport
     from ..solvers.transport.sinkhorn_result import EntropicPlan
 
@@ -107,13 +105,6 @@ def arrays_as_bytes(arrays: Mapping[str, Any], record: dict[str, Any], formula: 
     room = io.BytesIO()
     kept: dict[str, Any] = {k: np.asarray(v) for k, v in arrays.items()}
     np.savez_compressed(room, **kept, about=np.asarray(about))
-    return room.getvalue()
-
-
-def picture_as_bytes(figure: Figure) -> bytes:
-    """The bytes of a .png file."""
-    room = io.BytesIO()
-    figure.savefig(room, format="png", dpi=150)
     return room.getvalue()
 
 

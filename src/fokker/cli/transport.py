@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import sys
 import time
 from typing import TYPE_CHECKING, Any
 
@@ -16,7 +17,6 @@ from .clouds_out import (
     heading,
     marginal_words,
     missed,
-    picture_as_bytes,
     write_all,
 )
 from .points import add_points, clouds_of
@@ -27,6 +27,8 @@ if TYPE_CHECKING:
 
 HELP = "transport one file of points to another: Gaussian, exact, Sinkhorn or quantile map"
 METHODS = ("gaussian", "exact", "sinkhorn", "quantile")
+SILENT = 8_000_000
+"""Entries of a plan from which the network simplex takes two seconds or more."""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -58,20 +60,31 @@ def run(args: argparse.Namespace) -> int:
         with SweepBar() as bar:
             found = transport_clouds(a, b, fraction=args.epsilon, progress=bar, **effort)
     else:
+        _warn_of_silence(args.method, len(a.points) * len(b.points))
         found = transport_clouds(a, b, args.method, fraction=args.epsilon, **effort)
     seconds = time.perf_counter() - begin
     options = {"method": args.method, "epsilon": args.epsilon, **effort}
     record = {**heading(args, "transport", **options), "result": result(a, b, found, seconds)}
     lines = page(a, b, found, seconds)
     if folder is not None:
-        picture, words = _picture(a, b, found)
+        image, words = _picture(a, b, found)
         record["picture"] = words
-        files = {"transport.npz": saved(a, b, found, record), "transport.png": picture}
+        files = {"transport.npz": saved(a, b, found, record), "transport.png": image}
         lines += [f"shown: {words}", str(write_all(folder, files, record, "transport.json"))]
     print(json.dumps(record) if args.json else "\n".join(lines))
     if not found.converged and found.tolerance is not None:
         return missed(found.marginal_error, found.tolerance, found.iterations)
     return 0
+
+
+def _warn_of_silence(method: str, entries: int) -> None:
+    """The network simplex cannot be asked how far it is."""
+    if method == "exact" and entries > SILENT:
+        print(
+            f"fokker: exact transport shows no progress; {entries:.2g} entries take some "
+            f"{entries / SILENT:.0f} times 2 seconds or more",
+            file=sys.stderr,
+        )
 
 
 def result(a: Cloud, b: Cloud, found: CloudTransport, seconds: float) -> dict[str, Any]:
@@ -117,9 +130,10 @@ def saved(a: Cloud, b: Cloud, found: CloudTransport, record: dict[str, Any]) -> 
 
 
 def _picture(a: Cloud, b: Cloud, found: CloudTransport) -> tuple[bytes, str]:
+    from ..paper_figs.figure import picture
     from .cloud_plots import transport_picture
 
     figure, words = transport_picture(
         a, b, found.mapped, f"{found.method}: W2 = {found.distance:.4g}"
     )
-    return picture_as_bytes(figure), words
+    return picture(figure, "png"), words

@@ -26,6 +26,7 @@ from fokker.analysis.evaluation.paired import (
     best_group,
     compare,
     errors_of,
+    log_sizes,
     resamples,
     shares,
 )
@@ -115,6 +116,8 @@ def test_a_group_by_rms_is_ruled_by_what_a_typical_error_does_not_see():
     lost = 0.8 * base
     lost[::10] = 30.0
     assert best_group([base, lost], by="rms") == [True, False]
+    sizes = log_sizes(np.stack([base, lost], axis=1), "rms", 0.0)
+    assert np.exp(sizes) == pytest.approx([PairedErrors(e).rms.value for e in (base, lost)])
     steady = 0.8 * base
     steady[0] = 30.0
     assert best_group([base, steady]) == [False, True]
@@ -254,7 +257,7 @@ def test_a_sample_of_the_same_law_is_at_the_distance_of_chance_and_another_is_no
 
 def test_the_classifier_knows_digits_that_it_has_not_seen():
     _, held = digits_split()
-    classifier, labels = digits_classifier(), digits_labels().numpy()[held]
+    classifier, labels = digits_classifier(), digits_labels()[torch.from_numpy(held)]
     assert classifier.agreement(held_out_digits(), labels) >= 0.985
     assert classifier.agreement(held_out_digits(), (labels + 1) % 10) < 0.02
     features = classifier.features(held_out_digits().reshape(-1, 1, 8, 8))

@@ -19,14 +19,14 @@ from fokker.analysis.recommend.candidates import candidates, grid_of
 from fokker.analysis.recommend.race import Runner, advance, race, rounds
 from fokker.analysis.recommend.reference import reference
 from fokker.analysis.recommend.report import record, text
-from fokker.analysis.recommend.scheduler import configuration, save_scheduler
+from fokker.analysis.recommend.scheduler import configuration
 from fokker.analysis.recommend.starts import Starts
 from fokker.analysis.recommend.surrogate import statistics, surrogate_error
 from fokker.cli import main
 from fokker.solvers.adapters.diffusers_levels_of_plan import grid_of as scheduler_grid
 from fokker.solvers.adapters.diffusers_levels_of_plan import process_of
 from fokker.solvers.discrete import from_alphas_cumprod
-from fokker.solvers.errors import AnalysisError, NonFiniteError
+from fokker.solvers.errors import AnalysisError
 from fokker.solvers.networks.errors import NetworkError
 from fokker.solvers.networks.network import Network
 from fokker.solvers.plan_text import from_json, to_json
@@ -145,6 +145,7 @@ def test_the_race_finds_who_wins_without_one_and_spends_less():
     left, gone = race(entered, starts, truth)
     spent = starts.spent - before
     assert len(left) + len(gone) == len(entered)
+    assert len(left) >= len(entered) / 9  # two rounds, a third stays in each
     assert spent < 0.6 * sum(c.plan.nfe for c in entered) * 32
     everybody = [Runner(c, np.empty(0)) for c in entered]
     for runner in everybody:
@@ -205,6 +206,7 @@ def test_on_gaussian_data_the_surrogate_is_the_error_of_the_network(to_zero: boo
         x = run(c.plan, starts.model(c.prediction, 0, 8), starts.x).x
         found = surrogate_error(c, network, data, to_zero=to_zero)
         assert found is not None
+        assert found.paired is not None
         assert found.paired == pytest.approx(rms(x - truth), rel=1e-8), c.name
         assert found.w2 <= found.paired * (1 + 1e-9)
 

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from fokker import cli
-from fokker.cli import cloud_plots, clouds_out
+from fokker.cli import cloud_plots, clouds_out, transport
 from fokker.solvers.transport.discrete import discrete_transport
 
 
@@ -79,6 +79,16 @@ def test_the_folder_holds_arrays_a_picture_and_a_manifest_that_knows_them(
     assert said(capsys, *words, "second")
     for name in ("transport.npz", "transport.png"):
         assert (here / "first" / name).read_bytes() == (here / "second" / name).read_bytes()
+
+
+def test_long_silence_is_announced(
+    here: Path, capsys: pytest.CaptureFixture, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(transport, "SILENT", 200)
+    for method, announced in (("exact", True), ("gaussian", False)):
+        assert cli.main(["transport", "a.npy", "b.npz", "--method", method]) == 0
+        err = capsys.readouterr().err
+        assert ("shows no progress; 6e+02 entries take some 3 times" in err) is announced
 
 
 def test_a_map_on_a_line_is_drawn_as_a_map(here: Path, capsys: pytest.CaptureFixture):

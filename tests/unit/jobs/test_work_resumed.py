@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 from pathlib import Path
 
@@ -92,6 +93,16 @@ def test_a_record_that_is_wrong_does_not_count(text: str, whole: Path, tmp_path:
     report = run_job(JOB, gaussians(), tmp_path)
     assert (report.made, report.found) == (2, 3)
     assert contents(tmp_path) == contents(whole)
+
+
+def test_a_whole_record_of_another_job_does_not_count(whole: Path, tmp_path: Path):
+    run_job(JOB, gaussians(), tmp_path)
+    record = tmp_path / "parts" / "000000-000001.json"
+    text = record.read_text()
+    record.write_text(text.replace(said(whole)["identity"], "0" * 64))
+    report = run_job(JOB, gaussians(), tmp_path)
+    assert (report.made, report.found) == (2, 3)
+    assert json.loads(record.read_text())["identity"] == said(whole)["identity"]
 
 
 @pytest.mark.parametrize(
