@@ -132,7 +132,7 @@ def run(
     InvalidPlanError
         If inputs, noise, steps or heads are asked for that do not exist.
     """
-    if isinstance(x, (tuple, list)):
+    if isinstance(x, tuple):
         return run_tuple(
             plan, model, x, noise=noise, history=history, callback=callback, save_at=save_at,
             compiled=compiled, grad=grad,

@@ -1,9 +1,9 @@
-r"""Three grids for the price of little more than the finest, and two more orders.
+r"""Three grids for less than twice the price of the finest, and errors of a higher order.
 
 The masses of :func:`evolve` with a number of steps that grows with the cells have an error
-``c_2 h^2 + c_3 h^3 + c_4 h^4 + ..`` (from space the even ones alone, from TR-BDF2 also h^3).
-Solved on cells of size h, h/2, h/4 and summed over the cells of the first, the two leading terms
-of space are removed; a fourth grid removes h^3, which is small. The last change is an estimate
+``c_2 h^2 + c_3 h^3 + c_4 h^4 + ..`` (from space the even powers alone, from TR-BDF2 also h^3).
+Solved on cells of size h, h/2, h/4 and summed over the cells of the first, they lose h^2 and h^4,
+which leaves a small h^3 of the steps; a fourth grid removes that. The last change is an estimate
 of the error, a pessimistic one.
 
 An extrapolation is not positive: where the density is below the error, masses may be below zero,

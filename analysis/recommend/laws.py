@@ -2,8 +2,8 @@
 
 A sampler of an SDE has no paired error to the ODE. What can be compared is the law of its ends
 with that of the fine solution from other starts: unbiased MMD squared, with one length of the
-kernel for all. From few starts that resolves little; the exact W2 on the Gaussian surrogate, which
-needs no samples, is given beside it.
+kernel for all. From few starts that resolves little: it finds who is badly wrong. So the order is
+that of the exact W2 on the Gaussian surrogate, which needs no samples.
 """
 
 from __future__ import annotations
@@ -38,9 +38,9 @@ def law_rows(
     truth: Reference,
     surrogates: Mapping[str, SurrogateError | None],
 ) -> tuple[LawRow, ...]:
-    """A row for each candidate, from best to worst; its own starts are those of another seed.
+    """A row for each candidate, by its W2 on the surrogate; its starts are those of another seed.
 
-    ``apart`` says that a candidate is further than the best by more than two deviations of the
+    ``apart`` says that a candidate's MMD is above the least by more than two deviations of the
     difference, taken as independent: as they share the fine solution, that is on the safe side.
     """
     own = Starts(
@@ -60,12 +60,13 @@ def law_rows(
         found = unbiased_mmd(x.double().flatten(1), ends, bandwidth=width)
         rows.append(LawRow(c, found, surrogates[c.name], False, ""))
     other.spent += own.spent
-    rows.sort(key=lambda r: math.inf if r.mmd is None else r.mmd.square)
+    rows.sort(key=lambda r: math.inf if r.surrogate is None else r.surrogate.w2)
     return tuple(_marked(rows))
 
 
 def _marked(rows: Sequence[LawRow]) -> list[LawRow]:
-    best = rows[0].mmd
+    known = [row.mmd for row in rows if row.mmd is not None]
+    best = min(known, key=lambda m: m.square, default=None)
     out = []
     for row in rows:
         apart = row.apart

@@ -200,7 +200,10 @@ def _halves(ranked: list[dict[str, Any]]) -> list[str]:
 
 
 def _laws(rows: list[dict[str, Any]]) -> list[str]:
-    lines = ["by the law of the ends (MMD^2 to the fine solution from other starts):"]
+    lines = [
+        "by the law of the ends: exact W2 on the Gaussian; MMD^2 to the fine solution from other "
+        "starts (* not told apart from the least)"
+    ]
     for r in rows[:SHOWN]:
         if r["mmd"] is None:
             lines.append(f"  {r['name']}: {r['failure']}")
@@ -208,8 +211,8 @@ def _laws(rows: list[dict[str, Any]]) -> list[str]:
         w2 = "-" if r["surrogate"] is None else f"{r['surrogate']['w2']:.3g}"
         mark = " " if r["apart"] else "*"
         lines.append(
-            f"{mark} {r['name']:<32} {r['mmd']['square']:+.2e} ± {2 * r['mmd']['deviation']:.1e}"
-            f"   exact W2 on the Gaussian {w2}"
+            f"{mark} {r['name']:<32} W2 {w2:<9} MMD^2 {r['mmd']['square']:+.2e} "
+            f"± {2 * r['mmd']['deviation']:.1e}"
         )
     return lines
 

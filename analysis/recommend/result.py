@@ -19,7 +19,7 @@ from .candidates import SPACINGS, Candidate, candidates
 from .laws import LawRow, law_rows
 from .race import Progress, Runner, advance, race
 from .reference import Reference, reference
-from .starts import Starts
+from .starts import Starts, check_device
 from .surrogate import SurrogateError, statistics, surrogate_error
 
 
@@ -145,7 +145,7 @@ def recommend(
     Parameters
     ----------
     network : Network
-        Exact or trained.
+        Exact or trained; its module is moved to the device.
     settings : Settings, optional
         What is asked.
     progress : callable, optional
@@ -160,6 +160,8 @@ def recommend(
     dtype = asked.dtype or (torch.float64 if network.module is None else torch.float32)
     asked = replace(asked, dtype=dtype)
     begin, busy = time.perf_counter(), time.process_time()
+    check_device(asked.device)
+    network.to(asked.device)
     entered, left_out = candidates(
         network, asked.nfe, names=asked.names, spacings=asked.spacings,
         stochastic=asked.stochastic, to_zero=asked.to_zero,

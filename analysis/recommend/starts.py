@@ -76,12 +76,27 @@ class Starts:
     def model(self, prediction: str, first: int, last: int) -> Model:
         """The network for these starts; every answer is counted."""
         labels = None if self.labels is None else list(self.labels[first:last])
-        guidance = self.guidance if labels is not None else 1.0
-        plain = self.network.model(labels, prediction=prediction, guidance=guidance)
+        plain = self.network.model(labels, prediction=prediction, guidance=self.guidance)
         return _counted(plain, self._count)
 
     def _count(self, samples: int) -> None:
         self.spent += samples
+
+
+def check_device(device: str) -> None:
+    """See that tensors can be made there.
+
+    Raises
+    ------
+    AnalysisError
+        If there is no such device, or this build of torch does not serve it.
+    """
+    try:
+        torch.empty(1, device=device)
+    except (RuntimeError, AssertionError, NotImplementedError) as error:
+        reason = str(error).splitlines()[0]
+        msg = f"the device {device!r} cannot be used here: {reason}"
+        raise AnalysisError(msg) from error
 
 
 def _counted(model: Model, count: Callable[[int], None]) -> Model:

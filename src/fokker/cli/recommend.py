@@ -60,7 +60,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--reference-steps", metavar="N", type=int, default=128, help="default: %(default)s"
     )
-    parser.add_argument("--device", default="cpu", help="default: %(default)s")
+    parser.add_argument(
+        "--device", metavar="NAME", default="auto", help="cpu, cuda, ... (default: cuda if there)"
+    )
     parser.add_argument("--dtype", choices=("float32", "float64"), help="of the states")
     parser.add_argument("--json", action="store_true", help="print the record as JSON")
     add_out(parser, "recommendation")
@@ -74,7 +76,7 @@ def run(args: argparse.Namespace) -> int:
     from ..toy_models.networks import find_network
 
     folder = out_folder(args)
-    network = find_network(args.model).to(args.device)
+    network = find_network(args.model)
     settings = Settings(
         nfe=args.nfe,
         starts=args.starts,
@@ -87,7 +89,7 @@ def run(args: argparse.Namespace) -> int:
         labels=None if args.label is None else [args.label] * args.starts,
         guidance=args.guidance,
         dtype=getattr(torch, args.dtype) if args.dtype else None,
-        device=args.device,
+        device=_device(args.device),
         confirm=args.confirm,
         by=args.by,
     )
@@ -102,6 +104,14 @@ def run(args: argparse.Namespace) -> int:
 
         print("\n".join([text(data), note, str(folder / "plan.json")]))
     return 0
+
+
+def _device(name: str) -> str:
+    import torch
+
+    if name == "auto":
+        return "cuda" if torch.cuda.is_available() else "cpu"
+    return name
 
 
 def _with_bar(recommend: Any, network: Any, settings: Settings) -> Recommendation:

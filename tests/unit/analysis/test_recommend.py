@@ -298,6 +298,8 @@ def test_ranking_by_rms_and_by_the_typical_error_are_two_things():
         ({"spacings": ["log"]}, "unknown spacing 'log'"),
         ({"reference_steps": 30}, "multiple of 4"),
         ({"labels": [1]}, "as many labels"),
+        ({"device": "xla"}, "the device 'xla' cannot be used here"),
+        ({"device": "nowhere"}, "the device 'nowhere' cannot be used here"),
         ({"names": ["exp_rk4_data"], "nfe": 2, "to_zero": False}, "no sampler fits into 2 "),
     ],
 )
@@ -384,3 +386,5 @@ def test_the_command_writes_plan_record_picture_and_scheduler(tmp_path, capsys):
 def test_labels_of_a_network_without_classes_are_refused():
     with pytest.raises(NetworkError, match="has no classes"):
         recommend(named_network("gaussian"), Settings(names=["ddim"], starts=4, labels=[0] * 4))
+    with pytest.raises(NetworkError, match="needs labels"):
+        recommend(named_network("gaussian"), Settings(names=["ddim"], starts=4, guidance=2.0))

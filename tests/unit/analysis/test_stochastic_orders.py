@@ -173,8 +173,11 @@ def test_a_path_gives_normalised_noises_and_refuses_other_cells():
 
 
 def test_increments_and_areas_of_a_path_fit_together():
-    """``H = (h_1 + h_2)/2 + (w_1 - w_2)/4`` over two equal cells."""
+    """``H = (h_1 + h_2)/2 + (w_1 - w_2)/4`` over two equal cells; all are of variance 1."""
     path = OnePath([0.0, 0.5, 1.0], (3, 1), 2)
+    for a, b, kind in ((0.0, 0.5, "W"), (0.0, 0.5, "H"), (0.0, 1.0, "W"), (0.0, 1.0, "H")):
+        _, _, flat, tilt = path.weights(Noise("t", a, b, kind))
+        assert flat @ flat + tilt @ tilt == pytest.approx(1.0, rel=1e-13)
     like = torch.zeros(3, 1, dtype=torch.float64)
     w = [path.draw(Noise("t", a, a + 0.5), like) * 0.5**0.5 for a in (0.0, 0.5)]
     h = [path.draw(Noise("t", a, a + 0.5, "H"), like) * (0.5 / 12) ** 0.5 for a in (0.0, 0.5)]
