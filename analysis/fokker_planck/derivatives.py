@@ -78,7 +78,7 @@ def check_derivative(field: Field, x: Tensor, t: Tensor, name: str) -> None:
         found = along(field, y, s, way)
     except RuntimeError as error:
         msg = f"{name} cannot be differentiated by torch ({str(error).splitlines()[0]}); write it "
-        raise NotDifferentiableError(msg + _ENOUGH) from error
+        raise NotDifferentiableError(msg + ENOUGH) from error
     step = size * (STEP if y.dtype == torch.float64 else 100 * STEP)
     with torch.no_grad():
         ahead, behind = field(y + step * way, s), field(y - step * way, s)
@@ -88,10 +88,11 @@ def check_derivative(field: Field, x: Tensor, t: Tensor, name: str) -> None:
     if gap > AGREE * most + floor:
         have = float(found.abs().max())
         msg = f"{name} has the automatic derivative {have:.3g} where its differences give "
-        raise NotDifferentiableError(msg + f"{most:.3g}; write it {_ENOUGH}")
+        raise NotDifferentiableError(msg + f"{most:.3g}; write it {ENOUGH}")
 
 
-_ENOUGH = "in torch operations without detach, no_grad or NumPy, or use the weak form"
+ENOUGH = "in torch operations without detach, no_grad or NumPy, or use the weak form"
+"""What would do, at the end of a sentence."""
 
 
 def check_curved(field: Field, x: Tensor, t: Tensor, name: str) -> None:

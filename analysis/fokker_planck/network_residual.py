@@ -318,7 +318,11 @@ def _ways(u: Tensor, count: int, seed: int) -> Tensor:
     if count:
         signs = Hutchinson(seed, 2 * count).vectors(len(u), dim)
         return signs.to(u).reshape(-1, *u.shape)
-    return torch.eye(dim, dtype=u.dtype)[:, None].expand(dim, len(u), dim).reshape(-1, *u.shape)
+    return (
+        torch.eye(dim, dtype=u.dtype, device=u.device)[:, None]
+        .expand(dim, len(u), dim)
+        .reshape(-1, *u.shape)
+    )
 
 
 def _along(out: Tensor, u: Tensor, way: Tensor) -> tuple[Tensor, Tensor, Tensor]:

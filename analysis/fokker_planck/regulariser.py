@@ -20,6 +20,8 @@ import torch
 from torch import Tensor
 
 from ...solvers.process import Process
+from .derivatives import ENOUGH
+from .errors import NotDifferentiableError
 from .fields import Field, clock
 
 
@@ -45,14 +47,22 @@ def forward_residual(log_density: Field, process: Process, x: Tensor, t: Tensor)
 
     The same as :func:`log_residual` with :func:`forward_sde`, by reverse derivatives alone: 1 + d
     of them instead of nested forward ones, which is what a training step can afford.
+
+    Raises
+    ------
+    NotDifferentiableError
+        If the potential is cut off from x, or has no second derivative at any of the points.
     """
     y, s = x.detach().requires_grad_(), t.detach().requires_grad_()
     phi = log_density(y, s)
-    score, rate = torch.autograd.grad(phi.sum(), (y, s), create_graph=True)
+    score = _slope(phi, y)
+    rate = torch.autograd.grad(phi.sum(), s, create_graph=True, materialize_grads=True)[0]
     bend = torch.zeros_like(phi)
     for i in range(x.shape[1]):
-        (column,) = torch.autograd.grad(score[:, i].sum(), y, create_graph=True)
-        bend = bend + column[:, i]
+        bend = bend + _slope(score[:, i], y)[:, i]
+    if bool(score.detach().any()) and not bool(bend.detach().any()):
+        msg = f"the potential has second derivative 0 at all {len(x)} points (made of ReLUs?); "
+        raise NotDifferentiableError(msg + "smooth activations, such as softplus, would be enough")
     c = clock(process, t)
     pulled = (y * score).sum(1) + x.shape[1]
     return rate + c.f * pulled - 0.5 * c.g2 * (bend + score.square().sum(1))
@@ -65,5 +75,14 @@ def denoising_loss(
     c = clock(process, t)
     x = c.alpha[:, None] * data + c.sigma[:, None] * eps
     y = x.detach().requires_grad_()
-    (score,) = torch.autograd.grad(log_density(y, t).sum(), y, create_graph=True)
+    score = _slope(log_density(y, t), y)
     return (c.sigma[:, None] * score + eps).square().mean(), x
+
+
+def _slope(values: Tensor, x: Tensor) -> Tensor:
+    """Derivatives of (B,) in the rows of x, derivable again; zero where x is not in them."""
+    if not values.requires_grad:
+        msg = "the potential does not depend on x through autograd; write it "
+        raise NotDifferentiableError(msg + ENOUGH)
+    slope = torch.autograd.grad(values.sum(), x, create_graph=True, materialize_grads=True)
+    return slope[0]

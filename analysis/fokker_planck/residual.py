@@ -22,6 +22,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 
 import torch
 from torch import Tensor
@@ -264,6 +265,9 @@ def _residual(
     check_diffusion(dynamics, x, times)
     check(x, times)
     check_derivative(dynamics.drift, x, times, "the drift")
+    if dynamics.diffusion is not None and dynamics.state_dependent:
+        spread = partial(diffusion_of, dynamics)
+        check_derivative(spread, x, times, "the diffusion")
     pairs = [at(y, s) for y, s in zip(x.split(chunk), times.split(chunk), strict=True)]
     value, scale = (torch.cat(parts).detach() for parts in zip(*pairs, strict=True))
     check_finite(value, "the residual", range(len(x)))

@@ -7,13 +7,21 @@ from contextlib import redirect_stdout
 from pathlib import Path
 
 import pytest
+import torch
 
 from fokker.cli.samplers import BEGIN, END, HEAD, table
+from fokker.solvers import registry
 from fokker.solvers.registry import Sampler, samplers
+from fokker.solvers.run import run
 
 ROOT = Path(__file__).resolve().parents[2]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 BLOCKS = re.findall(r"```python\n(.*?)```", README, flags=re.DOTALL)
+
+
+def block_with(words):
+    (found,) = [block for block in BLOCKS if words in block]
+    return found
 
 
 def run_block(text, tmp_path):
@@ -35,14 +43,21 @@ def test_the_example_runs_as_printed_and_shows_order_two(tmp_path):
 
 
 def test_the_own_sampler_of_the_readme_is_a_sampler(tmp_path):
-    from fokker.solvers import registry
-
-    names, _ = run_block(BLOCKS[1], tmp_path)
+    names, _ = run_block(block_with("def my_sampler"), tmp_path)
     try:
         assert isinstance(registry.get("my_sampler"), Sampler)
         assert callable(names["my_sampler"])
     finally:
         registry.unregister("my_sampler")
+
+
+def test_the_own_network_of_the_readme_is_sampled(tmp_path):
+    names, _ = run_block(block_with("def mine"), tmp_path)
+    network = names["mine"]()
+    sampler = registry.get("unipc_3")
+    model = network.model(prediction=sampler.prediction)
+    x = torch.zeros(2, *network.shape)
+    assert run(sampler(network.process, network.grid(3)), model, x).x.shape == x.shape
 
 
 def cells(text):

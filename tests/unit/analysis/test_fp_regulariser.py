@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from fokker.analysis.fokker_planck import (
+    NotDifferentiableError,
     denoising_loss,
     exact_log_density,
     exact_score,
@@ -54,6 +55,21 @@ def test_the_denoising_loss_is_least_at_the_score_of_the_data():
     size = (sigma * exact_score(law, process)(x, t)).square().mean()
     assert best.item() == pytest.approx(1 - float(size), abs=0.03)
     assert (worse - best).item() == pytest.approx(0.04 * float(size), abs=0.03)
+
+
+def test_a_potential_that_cannot_be_differentiated_is_refused_and_one_without_time_is_not():
+    process, x = VPLinear(), torch.linspace(-1, 1, 8, dtype=torch.float64)[:, None]
+    t = torch.full((8,), 0.5, dtype=torch.float64)
+    round_ = lambda y, _: -y.square().sum(1)  # noqa: E731
+    assert float(penalty(round_, process, x, t).detach()) > 0.1
+    for loss in (
+        lambda phi: penalty(phi, process, x, t),
+        lambda phi: denoising_loss(phi, process, x, x, t),
+    ):
+        with pytest.raises(NotDifferentiableError, match="without detach"):
+            loss(lambda y, s: round_(y, s).detach())
+    with pytest.raises(NotDifferentiableError, match="at all 8 points.*softplus"):
+        penalty(lambda y, _: -y.relu().sum(1) - (-y).relu().sum(1), process, x, t)
 
 
 class _Precision(nn.Module):

@@ -325,6 +325,21 @@ def test_a_score_without_a_jacobian_is_refused_with_what_would_be_enough(score: 
         score_residual(forward_sde(VPLinear()), score, HERE, 0.5)
 
 
+@pytest.mark.parametrize("part", ["drift", "diffusion"])
+def test_a_drift_or_diffusion_that_cannot_be_differentiated_is_refused(part: str):
+    """Cut off from x its divergence would be zero, without an error, and the residual wrong."""
+    fields: dict[str, Field] = {
+        "drift": lambda y, _: -y, "diffusion": lambda y, _: 1 + y[:, 0] ** 2
+    }  # fmt: skip
+    score: Field = lambda y, _: -y  # noqa: E731
+    whole = score_residual(Dynamics(fields["drift"], fields["diffusion"]), score, HERE, 0.5)
+    assert bool(whole.value.isfinite().all())
+    kept = fields[part]
+    fields[part] = lambda y, s: kept(y, s).detach()
+    with pytest.raises(NotDifferentiableError, match=f"the {part} has .* write it in torch"):
+        score_residual(Dynamics(fields["drift"], fields["diffusion"]), score, HERE, 0.5)
+
+
 def test_a_potential_of_relus_has_no_laplacian():
     phi: Field = lambda y, _: -torch.relu(y).sum(1) - torch.relu(-y).sum(1)  # noqa: E731
     with pytest.raises(NotDifferentiableError, match="softplus"):
