@@ -98,6 +98,14 @@ x = p.starts(200)
 truth = reference_flow(p.law, x, (start.alpha, start.sigma), (end.alpha, end.sigma)).x
 errors("a mixture", p.model(), x, truth)
 
+many = p.starts(1500)
+figure, places = plt.subplots(1, 3, figsize=(9, 3), sharex=True, sharey=True, layout="constrained")
+for axes, n in zip(places, (5, 10, 40), strict=True):
+    out = run(plans[n], p.model(), many).x
+    axes.plot(out[:, 0], out[:, 1], ".", color=COLOURS[0], ms=2)
+    axes.set(title=f"{n} steps", aspect="equal")
+plt.show()
+
 # %% [markdown]
 # ## 3. Digits as an exact law
 #
@@ -178,8 +186,9 @@ sampled = run(
     mine.model(prediction="data"),
     torch.randn(400, 2, generator=torch.Generator().manual_seed(1)),
 ).x
-radii = sampled.norm(dim=1)
-print(f"radii from {float(radii.min()):.4f} to {float(radii.max()):.4f}")
+print(
+    f"radii from {float(sampled.norm(dim=1).min()):.4f} to {float(sampled.norm(dim=1).max()):.4f}"
+)
 
 # %% [markdown]
 # ## Exercise

@@ -78,8 +78,9 @@ class FigureModule(Protocol):
         """What papers say, and how it is measured on the data."""
         ...
 
-    def data(self, **inputs: Any) -> Data:
-        """Compute the data; every input has a default."""
+    @property
+    def data(self) -> Callable[..., Data]:
+        """Compute the data; every input is a keyword and has a default."""
         ...
 
     def draw(self, data: Data) -> Figure:

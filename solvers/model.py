@@ -25,6 +25,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 
 from .errors import PredictionError
@@ -35,7 +36,38 @@ SIGMA_DATA = 0.5
 """Default ``sigma_data`` of the EDM network form, as in the paper."""
 
 Model = Callable[[Any, Any], Any]
-"""``model(x, t) -> output``, x of shape (B, *D), t a float or a scalar tensor."""
+"""``model(x, t) -> output``, x of shape (B, *D), t a float or a scalar tensor; adaptive samplers
+ask with a time for each row, (B,), and for some rows of the batch (:func:`for_rows`)."""
+
+
+@dataclass(frozen=True, eq=False)
+class BatchModel:
+    """A model that knows which samples its batch has: labels, prompts, anything with a row each.
+
+    Attributes
+    ----------
+    model : callable
+        For the whole batch.
+    rows : callable
+        ``rows(places)`` is the model of the samples in these places alone; see :func:`for_rows`.
+    """
+
+    model: Model
+    rows: Callable[[Any], Model]
+
+    def __call__(self, x: Any, t: Any) -> Any:
+        """What the model answers for the whole batch."""
+        return self.model(x, t)
+
+
+def for_rows(model: Model, places: Any) -> Model:
+    """The model for some samples of a batch, by the integer array of their places.
+
+    A sampler that leaves samples alone which have arrived asks this one. A plain model takes any
+    batch and is given back as it is.
+    """
+    choose = getattr(model, "rows", None)
+    return model if choose is None else choose(places)
 
 
 def _functional(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import NamedTuple
 
 import torch
@@ -23,6 +23,21 @@ class Answers(NamedTuple):
     first: Tensor
     last: Tensor
     score: Tensor
+
+
+class _Level(NamedTuple):
+    """At one u, with ``L_k L_k^T = S_k``: answers are linear in the ``L_k^{-1} (x - mean_k)``."""
+
+    centre: Tensor  # (d,)
+    whiten: Tensor  # all L_k^{-T} by columns, (d, K d)
+    shifts: Tensor  # L_k^{-1} (mean_k - centre), (K, d)
+    logs: Tensor  # log w_k - log det L_k, (K,)
+    means: Tensor  # m, n and 0, (K, 3 d)
+    gains: Tensor  # (K d, 3 d)
+
+
+_MOST = 2**20
+"""How many numbers of covariances an interpolant keeps, at most."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -60,6 +75,7 @@ class MixtureInterpolant:
     weights: Tensor
     means: Tensor
     covs: Tensor
+    _kept: dict[float, _Level] = field(init=False, repr=False, default_factory=dict)
 
     def __post_init__(self) -> None:
         means = parameter(self.means, "means", (None, None)).to(torch.float64)
@@ -96,18 +112,41 @@ class MixtureInterpolant:
     def answers(self, x: Tensor, u: float) -> Answers:
         """``E[x_0|x]``, ``E[x_1|x]`` and the score for points x of shape (B, d)."""
         points(x, self.means[:, : self.dim])
-        c = self.interpolant.at(u)
+        at = self._level(u)
+        half = ((x - at.centre) @ at.whiten).unflatten(1, at.shifts.shape) - at.shifts
+        g = (at.logs - 0.5 * half.square().sum(-1)).softmax(-1)
+        out = g @ at.means + (g[..., None] * half).flatten(1) @ at.gains
+        return Answers(*out.split(self.dim, 1))
+
+    def _level(self, u: float) -> _Level:
+        """What answers need of u alone, kept: solves on nested grids ask for one u many times."""
+        u = float(u)
+        if u not in self._kept:
+            if len(self._kept) * self.covs.numel() >= _MOST:
+                self._kept.clear()
+            with torch.inference_mode(False):  # what is kept may be used with gradients later
+                self._kept[u] = self._level_at(u)
+        return self._kept[u]
+
+    def _level_at(self, u: float) -> _Level:
+        c, d = self.interpolant.at(u), self.dim
         m, n, a, cross, b = self._blocks()
         mean, cov = self._moments(c)
         lower = torch.linalg.cholesky(cov)
-        away = (x[:, None] - mean)[..., None]  # (B, K, d, 1)
-        half = torch.linalg.solve_triangular(lower, away, upper=False)
-        logs = -0.5 * half.square().sum((-2, -1)) - lower.diagonal(dim1=-2, dim2=-1).log().sum(-1)
-        g = (self.weights.log() + logs).softmax(-1)[..., None]
-        pull = torch.linalg.solve_triangular(lower.mT, half, upper=True)
-        first = m + ((c.alpha * a + c.beta * cross) @ pull)[..., 0]
-        last = n + ((c.alpha * cross.mT + c.beta * b) @ pull)[..., 0]
-        return Answers((g * first).sum(1), (g * last).sum(1), -(g * pull[..., 0]).sum(1))
+        inverse = torch.linalg.solve_triangular(
+            lower, torch.eye(d, dtype=m.dtype).expand_as(lower), upper=False
+        )
+        centre = self.weights @ mean
+        gains = (c.alpha * a + c.beta * cross, c.alpha * cross.mT + c.beta * b)
+        gains = [*(inverse @ gain.mT for gain in gains), -inverse]  # of rows: half @ gain
+        return _Level(
+            centre,
+            inverse.permute(2, 0, 1).reshape(d, -1),
+            torch.einsum("kij,kj->ki", inverse, mean - centre),
+            self.weights.log() - lower.diagonal(dim1=-2, dim2=-1).log().sum(-1),
+            torch.cat([m, n, torch.zeros_like(m)], 1),
+            torch.cat(gains, 2).flatten(0, 1),
+        )
 
     def score(self, x: Tensor, u: float) -> Tensor:
         """``grad log rho_u``, (B, d)."""

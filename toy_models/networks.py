@@ -24,7 +24,7 @@ import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor
@@ -34,6 +34,7 @@ from ..solvers.model import Model
 from ..solvers.networks.errors import NetworkError
 from ..solvers.networks.folder import RECORD, load_network
 from ..solvers.networks.network import Network
+from ..solvers.networks.rows import Time
 from ..solvers.networks.strict_json import read_json
 from ..solvers.process import Process
 from ..solvers.schedules import VPLinear
@@ -54,6 +55,8 @@ _HUB = re.compile(r"[\w.-]+/[\w.-]+")
 class ExactCall:
     """``call(x, t, labels)`` of exact laws: row b is asked of the law of its label.
 
+    t is a float or a time for each row, (B,).
+
     Attributes
     ----------
     laws : tuple of laws
@@ -67,9 +70,10 @@ class ExactCall:
     laws: tuple[Denoiser, ...]
     process: Process
     prediction: str
+    takes_rows: ClassVar[bool] = True
     _models: dict[torch.device, list[Model]] = field(default_factory=dict, repr=False)
 
-    def __call__(self, x: Tensor, t: float, labels: Tensor | None) -> Tensor:
+    def __call__(self, x: Tensor, t: Time, labels: Tensor | None) -> Tensor:
         """The prediction, of the shape and dtype of x."""
         models = self._on(x.device)
         if labels is None:
@@ -77,7 +81,8 @@ class ExactCall:
         out = torch.empty_like(x)
         for label in labels.unique().tolist():
             rows = labels == label
-            out[rows] = models[label](x[rows], t)
+            times = t[rows.to(t.device)] if isinstance(t, Tensor) else t
+            out[rows] = models[label](x[rows], times)
         return out
 
     def _on(self, device: torch.device) -> list[Model]:

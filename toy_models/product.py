@@ -17,7 +17,7 @@ from .draws import normals, uniforms
 from .gaussian import LOG_2PI
 from .quantile import Components, QuantileMap
 
-_Parts = tuple[Coefficient, Tensor, Tensor, Tensor, Tensor]
+_Parts = tuple[Coefficient, Tensor, Tensor, Tensor]
 
 
 @dataclass(frozen=True, eq=False)
@@ -130,33 +130,38 @@ class ProductMixture:
         return y @ self._turn.mT
 
     def _parts(self, x: Tensor, alpha: Coefficient, sigma: Coefficient) -> _Parts:
-        """``alpha, r = y - alpha m, var`` (B, d, J), responsibilities and log p of coordinates."""
+        """``alpha, r = y - alpha m, var`` (B, d, J), logits of components."""
         checked_points(x, self._turn)
         a, s = coefficients(alpha, sigma, x)
         a, s = deeper(a), deeper(s)
         var = (a * self.stds).square() + s * s
         r = (x @ self._turn)[..., None] - a * self.means
         logits = self._log_w - 0.5 * (r * r / var + var.log())
-        return a, r, var, logits.softmax(-1), logits.logsumexp(-1)
+        return a, r, var, logits
+
+    def _weighed(self, x: Tensor, alpha: Coefficient, sigma: Coefficient) -> _Parts:
+        """As :meth:`_parts`, with responsibilities (B, d, J) in the place of logits."""
+        a, r, var, logits = self._parts(x, alpha, sigma)
+        return a, r, var, logits.softmax(-1)
 
     def log_density(self, x: Tensor, alpha: Coefficient = 1.0, sigma: Coefficient = 0.0) -> Tensor:
         """``log p_t(x)``, (B,)."""
-        return self._parts(x, alpha, sigma)[-1].sum(-1) - 0.5 * self.dim * LOG_2PI
+        return self._parts(x, alpha, sigma)[-1].logsumexp(-1).sum(-1) - 0.5 * self.dim * LOG_2PI
 
     def score(self, x: Tensor, alpha: Coefficient, sigma: Coefficient) -> Tensor:
         """``R`` times the scores of the coordinates, (B, d)."""
-        _, r, var, g, _ = self._parts(x, alpha, sigma)
+        _, r, var, g = self._weighed(x, alpha, sigma)
         return -(g * r / var).sum(-1) @ self._turn.mT
 
     def denoiser(self, x: Tensor, alpha: Coefficient, sigma: Coefficient) -> Tensor:
         """``R`` times the denoisers of the coordinates, (B, d)."""
-        a, r, var, g, _ = self._parts(x, alpha, sigma)
+        a, r, var, g = self._weighed(x, alpha, sigma)
         return (g * (self.means + a * self.stds.square() / var * r)).sum(-1) @ self._turn.mT
 
     def denoiser_jvp(self, x: Tensor, v: Tensor, alpha: Coefficient, sigma: Coefficient) -> Tensor:
         """``(dD/dx) v``, (B, d): diagonal in the rotated coordinates."""
         checked_points(v, self._turn, "v")
-        a, r, var, g, _ = self._parts(x, alpha, sigma)
+        a, r, var, g = self._weighed(x, alpha, sigma)
         gain = a * self.stds.square() / var
         slope = -r / var
         slope = slope - (g * slope).sum(-1, keepdim=True)
@@ -166,7 +171,7 @@ class ProductMixture:
 
     def hessian(self, x: Tensor, alpha: Coefficient, sigma: Coefficient) -> Tensor:
         """Second derivatives of ``log p_t``, (B, d, d)."""
-        _, r, var, g, _ = self._parts(x, alpha, sigma)
+        _, r, var, g = self._weighed(x, alpha, sigma)
         s = -r / var
         s = s - (g * s).sum(-1, keepdim=True)
         rate = (g * (s * s - 1.0 / var)).sum(-1)
@@ -182,7 +187,7 @@ class ProductMixture:
         The first guess is one straight step of the ODE; the answer does not depend on it.
         """
         (alpha, sigma), (alpha_end, sigma_end) = level(start, "start"), level(end, "end")
-        a, r, var, g, _ = self._parts(x, alpha, sigma)
+        a, r, var, g = self._weighed(x, alpha, sigma)
         data = (g * (self.means + a * self.stds.square() / var * r)).sum(-1)
         noise = sigma * (g * r / var).sum(-1)
         first, last = self._components(alpha, sigma), self._components(alpha_end, sigma_end)

@@ -1,7 +1,8 @@
 """How a density moves: residuals of the Fokker-Planck equation, and its solution on grids.
 
 Residuals at points by automatic differentiation (``residual``), their means with error bars
-(``collocation``), the weak and the moment form (``weak``), the gap between ODE and SDE of a wrong
+(``collocation``), the weak and the moment form (``weak``), the score equation and the curl of
+networks (``network``, ``network_report``), the gap between ODE and SDE of a wrong
 score in closed form (``gap``), the penalty of training (``regulariser``). On grids: boxes and
 generators (``grid``), time (``evolve``), nested grids (``extrapolated``), gaps of spectra
 (``spectrum``), and Ornstein-Uhlenbeck densities in Hermite functions (``hermite``).
@@ -42,6 +43,9 @@ from .grid import bernoulli as bernoulli
 from .grid import drifting as drifting
 from .grid import reversible as reversible
 from .hermite import OrnsteinUhlenbeck as OrnsteinUhlenbeck
+from .network import NetworkResidual as NetworkResidual
+from .network import network_residual as network_residual
+from .network_report import network_rows as network_rows
 from .regulariser import denoising_loss as denoising_loss
 from .regulariser import forward_residual as forward_residual
 from .regulariser import penalty as penalty

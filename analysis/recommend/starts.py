@@ -9,9 +9,9 @@ import torch
 from torch import Tensor
 
 from ...solvers.errors import AnalysisError
+from ...solvers.jobs.trial import starts
 from ...solvers.model import Model
 from ...solvers.networks.network import Network
-from ...toy_models.draws import normals
 
 
 @dataclass(eq=False)
@@ -19,7 +19,8 @@ class Starts:
     """Starts of a network, with the classes asked for, and a count of what was spent.
 
     ``x_i = sigma z_i`` at the noisiest level that the network knows; z_i is a function of the seed
-    and of i alone. Classes go round, 0, 1, 2, ..., unless they are given.
+    and of i alone: image i of ``fokker sample`` with this seed begins there too. Classes go round,
+    0, 1, 2, ..., unless they are given.
 
     Attributes
     ----------
@@ -57,17 +58,10 @@ class Starts:
             raise AnalysisError(msg)
         if self.labels is None and self.network.classes:
             self.labels = [i % self.network.classes for i in range(self.count)]
-        z = torch.from_numpy(normals(self.count, self._size, seed=self.seed, label="start"))
-        node = self.network.process.node_at_lam(self.network.lam_range[0])
-        x = (node.sigma * z).reshape(self.count, *self.network.shape)
-        self.x = x.to(self.device, self.dtype)
-
-    @property
-    def _size(self) -> int:
-        size = 1
-        for n in self.network.shape:
-            size *= n
-        return size
+        self.x = starts(
+            self.network, self.network.grid(1), range(self.count), seed=self.seed,
+            dtype=self.dtype, device=self.device,
+        )  # fmt: skip
 
     def part(self, first: int, last: int) -> Tensor:
         """Starts ``first .. last - 1``."""

@@ -21,6 +21,7 @@ from functools import cache
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.sparse import csr_array
 
 from ...solvers.errors import AnalysisError
 from ...solvers.process import Array
@@ -131,9 +132,10 @@ def interpolate(u: Array, slots: Sequence[Slot], size: Resolution, at: Sequence[
     for i in range(0, len(out), _CHUNK):
         part = slice(i, i + _CHUNK)
         first, weights = local_weights(spread[0][part], slots[0], states)
-        seen = table[first] * weights[:, :1]
-        for k in range(1, _POINTS):  # one point at a time: memory, not time, is what tables lack
-            seen += table[first + k] * weights[:, k : k + 1]
+        columns, rows = first[:, None] + np.arange(_POINTS), len(first)
+        ends = np.arange(0, _POINTS * rows + 1, _POINTS)
+        local = csr_array((weights.ravel(), columns.ravel(), ends), shape=(rows, states))
+        seen = local @ table
         seen = seen.reshape(-1, *memories, functions)
         for slot, n, values in zip(slots[1:], nodes, spread[1:], strict=True):
             seen = np.einsum("pm...,pm->p...", seen, memory_weights(values[part], slot, n))

@@ -13,7 +13,7 @@ from torch import Tensor
 from ..checks import check_state
 from ..errors import InvalidGridError, InvalidPlanError, NonFiniteError
 from ..grids import Grid
-from ..model import Model, convert
+from ..model import Model, convert, for_rows
 from ..process import Array, Process
 from ..stepper import Stepper, StepperRun, march
 
@@ -27,7 +27,7 @@ def ask_rows(process: Process, model: Model, x: Tensor, lam: Array, rows: np.nda
         If an output is not finite, with the time and the samples.
     """
     times = torch.from_numpy(process.t_of_lam(lam))
-    out = model(x, times)
+    out = for_rows(model, rows)(x, times)
     bad = ~torch.isfinite(out).flatten(1).all(1)
     if bool(bad.any()):
         ids = rows[bad.cpu().numpy()].tolist()

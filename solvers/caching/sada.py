@@ -39,7 +39,7 @@ from ..batch import column
 from ..checks import check_state
 from ..errors import InvalidGridError, InvalidPlanError, NonFiniteError
 from ..grids import Grid
-from ..model import Model
+from ..model import Model, for_rows
 from ..process import Array, Node, Process
 from ..quadrature import integral_weights, lagrange
 from ..registry import Sampler, register
@@ -107,7 +107,11 @@ class Sada:
         if not bool(busy.any()):
             return state
         whole = bool(busy.all())
-        out = model(state.x if whole else state.x[busy], s.t).to(state.x.dtype)
+        if whole:
+            out = model(state.x, s.t).to(state.x.dtype)
+        else:
+            places = busy.nonzero().flatten().cpu().numpy()
+            out = for_rows(model, places)(state.x[busy], s.t).to(state.x.dtype)
         bad = ~torch.isfinite(out).flatten(1).all(1)
         if bool(bad.any()):
             ids = busy.nonzero().flatten()[bad].tolist()

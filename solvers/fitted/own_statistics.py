@@ -6,12 +6,12 @@ the network (which is what the sampler would follow anyway), of the sampler, and
 ``O(count^{-1/2})``. From then on every run starts later, at no evaluation
 (:func:`~.gaussian_flow.teleport`).
 
-How far the Gaussian flow may be followed is asked of the network too (:func:`gaussian_until`): with
-``y = x/sigma``, ``dy = nu D dlam``, a gap g between its data prediction and that of the Gaussian,
-along that very flow, moves y by ``nu g dlam``, and the flow carries a push of y from nu to the
-data as a factor ``c/sqrt(1 + c^2 nu^2)``, c the standard deviation of the data. The sum of these
-is the change of the sample that skipping makes, to first order and if all gaps agree. At high
-noise g is that of third cumulants, of order nu, and the sum grows like its cube.
+How far the Gaussian flow may be followed is asked of the network too (:func:`gaussian_until`).
+With ``y = x/sigma``, ``dy = nu D dlam``, a gap g between its data prediction and that of the
+Gaussian, along that very flow, moves y by ``nu g dlam``, and the flow carries a push of y from nu
+to the data as a factor ``c/sqrt(1 + c^2 nu^2)``, c the standard deviation of the data. The sum of
+these is the change of the sample that skipping makes, to first order and if all gaps agree. At
+high noise g is that of third cumulants, of order nu^2, and the sum grows like the cube of nu.
 
 Source: Wang & Vastola 2024, arXiv:2412.09726, sec. 5, with statistics of the data.
 """

@@ -19,7 +19,7 @@ from ..checks import bad_samples, named_samples, shown
 from ..engine.upload import upload
 from ..errors import NonFiniteError
 from ..grids import Grid
-from ..model import Model
+from ..model import BatchModel, Model, for_rows
 from ..networks.network import Network
 from ..noise import CellNoise
 from ..normals import normal_field
@@ -67,9 +67,9 @@ class Trial:
         self.grid = grid_of(network, job.grid, job.steps, to_zero=job.to_zero)
         self.plan: Plan | None = None
         accepted = inspect.signature(self.entry.build).parameters
+        own = [n for n in accepted if n not in _NOT_OPTIONS]
         for name in job.options:
-            if name not in accepted:
-                own = [n for n in accepted if n not in _NOT_OPTIONS]
+            if name not in own:
                 msg = f"{job.sampler} has no option {name!r}; its options: {', '.join(own) or '-'}"
                 raise JobError(msg)
         if self.entry.kind == "plan":
@@ -99,15 +99,7 @@ class Trial:
         if tick is None:
             return model
 
-        def counted(x: Tensor, t: Any) -> Tensor:
-            if isinstance(t, Tensor) and t.ndim:
-                msg = f"{job.sampler} has a time for each image; a network is asked at one for all"
-                raise JobError(msg)
-            out = model(x, t)
-            tick()
-            return out
-
-        return counted
+        return _watched(model, ids, tick, look=self.plan is None)
 
     def make(self, ids: Sequence[int], kept: Checkpoints, tick: Tick) -> tuple[Tensor, int]:
         """The samples of a batch on the CPU, float32, and the evaluations of each.
@@ -161,6 +153,34 @@ class Trial:
             if begin < steps:
                 kept.save(ids, begin, vectors)
         return vectors["x"]
+
+
+def _watched(model: Model, ids: Sequence[int], tick: Tick, *, look: bool) -> Model:
+    """The model with ``tick`` after each call, whose errors name samples, not rows of a batch.
+
+    ``look``: also at each answer, for samplers that know rows only.
+    """
+
+    def watched(x: Tensor, t: Any) -> Tensor:
+        try:
+            out = model(x, t)
+        except NonFiniteError as error:  # guidance that overflows
+            rows = error.sample_ids
+            named = tuple(ids[i] for i in rows)
+            text = str(error).replace(str(list(rows[:8])), str(list(named[:8])))
+            raise NonFiniteError(text, step=error.step, t=error.t, sample_ids=named) from error
+        bad = named_samples(bad_samples(out), ids) if look else ()
+        if bad:
+            when = t if not (isinstance(t, Tensor) and t.ndim) else t[bad_samples(out).cpu()][0]
+            msg = f"the model's output is not finite at t = {float(when)}, samples {shown(bad)}"
+            raise NonFiniteError(msg, t=float(when), sample_ids=bad)
+        tick()
+        return out
+
+    def rows(places: Any) -> Model:
+        return _watched(for_rows(model, places), [ids[int(i)] for i in places], tick, look=look)
+
+    return BatchModel(watched, rows)
 
 
 _NOT_OPTIONS = ("model", "process", "grid", "x", "noise")

@@ -30,7 +30,7 @@ from ..model import Model, conversion
 from ..process import Node, Process
 from .divergence import Divergence
 
-Column = Callable[[Callable[[Node], float]], Any]
+Numbers = Callable[[Callable[[Node], float]], Any]
 
 
 @dataclass
@@ -68,19 +68,21 @@ class Augmented:
         x, level = z[:, :-1], z[:, -1]
         out, div = self.divergence(self.model, x.reshape(-1, *self.shape).to(self.dtype), t)
         out, div = out.flatten(1).to(z), div.to(z)
-        column = _columns(self.process, t, z)
-        a, b = (column(lambda n, k=k: conversion(self.source, self.target, n)[k]) for k in (0, 1))
-        size = column(lambda n: (n.alpha**2 + n.sigma**2) ** 0.5)
-        near = column(lambda n: n.alpha if self.target == "data" else n.sigma)
-        div = a[:, 0] * x.shape[1] + b[:, 0] * div
-        near, size = near[:, 0], size[:, 0]
+        number = _numbers(self.process, t, z)
+        a, b = (number(lambda n, k=k: conversion(self.source, self.target, n)[k]) for k in (0, 1))
+        size = number(lambda n: (n.alpha**2 + n.sigma**2) ** 0.5)
+        near = number(lambda n: n.alpha if self.target == "data" else n.sigma)
+        div = a * x.shape[1] + b * div
         rate = near * div - x.shape[1] * (near / size) ** 2  # r from D, and -r from eps
         own = near / size**2 * level + size / near * rate
+        a, b = (v[:, None] if isinstance(v, Tensor) else v for v in (a, b))
         return torch.cat([a * x + b * out, own[:, None]], 1)
 
 
-def _columns(process: Process, t: Any, like: Tensor) -> Column:
-    """``column(f)``: a number of the level of each row, (B, 1), or (1, 1) if all have one."""
+def _numbers(process: Process, t: Any, like: Tensor) -> Numbers:
+    """``number(f)``: one of the level of each row, (B,), or a float if all have one level."""
     values = t.detach().cpu().reshape(-1).tolist() if isinstance(t, Tensor) else [float(t)]
     nodes = [process.node(v) for v in values]
-    return lambda f: like.new_tensor([[f(n)] for n in nodes])
+    if len(nodes) == 1:
+        return lambda f: f(nodes[0])
+    return lambda f: like.new_tensor([f(n) for n in nodes])

@@ -13,7 +13,7 @@ asked           scale                        c                     who
 ==============  ===========================  ====================  ==============================
 
 c is a tensor (B,) that is never less than float32, also where the module computes in bfloat16:
-a time rounded to 8 bits is another level.
+a time rounded to 8 bits is another level. Rows at times of their own have a scale and a c each.
 """
 
 from __future__ import annotations
@@ -21,15 +21,17 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
 
+from ..batch import column
 from ..model import SIGMA_DATA
 from ..process import Node, Process
 from .errors import NetworkError
 from .network import Network
+from .rows import Time
 
 _Shown = Callable[[Node, float], tuple[float, float]]
 
@@ -54,7 +56,8 @@ _LARGEST = 2**26
 class ModuleCall:
     """``call(x, t, labels)`` of a module ``F(z, c, labels)``; see the table of this file.
 
-    z and the labels are on the device of x, z in the dtype of the module's parameters.
+    z and the labels are on the device of x, z in the dtype of the module's parameters; t is a
+    float or one time for each row, (B,).
 
     Raises
     ------
@@ -73,6 +76,7 @@ class ModuleCall:
     process: Process
     asked: str = "time"
     sigma_data: float = SIGMA_DATA
+    takes_rows: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
         if self.asked not in ASKED:
@@ -87,13 +91,32 @@ class ModuleCall:
             raise NetworkError(msg)
         return scale, c
 
-    def __call__(self, x: Tensor, t: float, labels: Tensor | None) -> Tensor:
+    def __call__(self, x: Tensor, t: Time, labels: Tensor | None) -> Tensor:
         """What the module answers."""
-        scale, c = self.shown(t)
         dtype = module_dtype(self.module, x)
-        z = (x if scale == 1.0 else scale * x).to(dtype)
-        level = torch.full((len(x),), c, device=x.device, dtype=level_dtype(dtype))
-        return self.module(z, level, labels)
+        z, level = shown_rows(self.shown, x, t, level_dtype(dtype))
+        return self.module(z.to(dtype), level, labels)
+
+
+def shown_rows(
+    shown: Callable[[float], tuple[float, float]],
+    x: Tensor,
+    t: Time,
+    dtype: torch.dtype,
+    change: Callable[[float], float] = float,
+) -> tuple[Tensor, Tensor]:
+    """``(scale x, c)`` with ``shown(t) = (scale, c)``, c (B,) in a dtype and after a change.
+
+    t is a float, for all rows, or has a time for each, (B,).
+    """
+    if not isinstance(t, Tensor):
+        scale, c = shown(t)
+        level = torch.full((len(x),), change(c), device=x.device, dtype=dtype)
+        return (x if scale == 1.0 else scale * x), level
+    pairs = [shown(s) for s in t.tolist()]
+    scales = torch.tensor([scale for scale, _ in pairs], dtype=torch.float64)
+    level = torch.tensor([change(c) for _, c in pairs], dtype=dtype)
+    return column(scales, x) * x, level.to(x.device)
 
 
 def module_dtype(module: Any, x: Tensor) -> torch.dtype:

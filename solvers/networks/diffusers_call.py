@@ -8,13 +8,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor
 
-from .asking import level_dtype, module_dtype
+from .asking import level_dtype, module_dtype, shown_rows
 from .errors import NetworkError
+from .rows import Time
 
 ADDED = ("text_embeds", "time_ids", "image_embeds", "resolution", "aspect_ratio")
 """Conditions that networks take inside of ``added_cond_kwargs``."""
@@ -22,7 +23,7 @@ ADDED = ("text_embeds", "time_ids", "image_embeds", "resolution", "aspect_ratio"
 
 @dataclass(frozen=True, eq=False)
 class DiffusersCall:
-    """``call(x, t, labels)`` of a module of diffusers.
+    """``call(x, t, labels)`` of a module of diffusers; t is a float or a time for each row, (B,).
 
     Attributes
     ----------
@@ -46,17 +47,17 @@ class DiffusersCall:
     channels: int
     sign: float = 1.0
     whole: bool = False
+    takes_rows: ClassVar[bool] = True
     _moved: dict[Any, dict[str, Tensor]] = field(default_factory=dict, repr=False)
 
-    def __call__(self, x: Tensor, t: float, labels: Tensor | None) -> Tensor:
+    def __call__(self, x: Tensor, t: Time, labels: Tensor | None) -> Tensor:
         """What the module answers, (B, channels, ...)."""
-        scale, c = self.shown(t)
         dtype = module_dtype(self.module, x)
-        z = (x if scale == 1.0 else scale * x).to(dtype)
-        told = torch.long if self.whole else level_dtype(dtype)
-        level = torch.full(
-            (len(x),), max(round(c), 0) if self.whole else c, dtype=told, device=x.device
-        )
+        if self.whole:
+            z, level = shown_rows(self.shown, x, t, torch.long, lambda c: max(round(c), 0))
+        else:
+            z, level = shown_rows(self.shown, x, t, level_dtype(dtype))
+        z = z.to(dtype)
         out = self.module(z, timestep=level, return_dict=False, **self._asked(labels, z))[0]
         out = out[:, : self.channels]
         return out if self.sign == 1.0 else self.sign * out

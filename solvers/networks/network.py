@@ -8,7 +8,7 @@ the number by which it knows the level of noise, the range of levels that it was
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass, field, replace
 from typing import Any, Self
@@ -17,13 +17,12 @@ import torch
 from torch import Tensor, nn
 
 from ..grids import Grid, uniform_lam
-from ..model import PREDICTIONS, SIGMA_DATA, Model, as_prediction
+from ..model import PREDICTIONS, SIGMA_DATA, BatchModel, Model
 from ..process import DATA, Process
 from ..wrappers.conditional import guided
+from ..wrappers.wrapping import converted, nodes_of
 from .errors import NetworkError
-
-Call = Callable[[Tensor, float, "Tensor | None"], Tensor]
-"""``call(x, t, labels)``: x (B, *shape), t the time of the process, labels (B,) integers."""
+from .rows import Call, asked_by_row, doubled, one_time
 
 
 @dataclass(frozen=True, eq=False)
@@ -37,7 +36,9 @@ class Network:
     call : callable
         ``call(x, t, labels) -> output`` with x of shape (B, *shape), t a float (the time of the
         process), labels an integer tensor (B,) or None without classes; the output has the shape
-        of x. The label ``classes`` stands for "no class".
+        of x. The label ``classes`` stands for "no class". A callable with an attribute
+        ``takes_rows`` that is true is also asked with t of shape (B,), a time for each row; any
+        other is asked once for each different time.
     process : Process
         The forward process that it was trained on.
     prediction : str
@@ -97,7 +98,10 @@ class Network:
         autocast: torch.dtype | None = None,
         paired: bool = True,
     ) -> Model:
-        """The plain model ``model(x, t)`` for one batch.
+        """The plain model ``model(x, t)`` for one batch; t is a float, or (B,) with a time a row.
+
+        With labels it is a :class:`~fokker.solvers.model.BatchModel`, which also serves a sampler
+        that leaves some rows alone.
 
         Parameters
         ----------
@@ -129,25 +133,25 @@ class Network:
         if self.classes and not self.null_class and (bound is None or guidance != 1.0):
             msg = f"the network {self.name!r} cannot be asked without a class; give labels only"
             raise NetworkError(msg)
-        model = self._bound(bound, autocast)
-        if guidance != 1.0 and bound is not None:
-            none = torch.full_like(bound, self.classes)
-            both = self._bound(torch.cat([bound, none]), autocast)
-            model = guided(
-                model,
-                self._bound(none, autocast),
-                self.process,
-                weight=guidance,
-                interval=interval,
-                both=(lambda x, t: both(torch.cat([x, x]), t).chunk(2)) if paired else None,
-            )
-        return as_prediction(
-            model,
-            self.process,
-            source=self.prediction,
-            target=prediction or self.prediction,
-            sigma_data=self.sigma_data,
-        )
+
+        def of(rows: Tensor | None) -> Model:
+            model = self._bound(rows, autocast)
+            if guidance != 1.0 and rows is not None:
+                none = torch.full_like(rows, self.classes)
+                both = self._bound(torch.cat([rows, none]), autocast)
+                model = guided(
+                    model,
+                    self._bound(none, autocast),
+                    self.process,
+                    weight=guidance,
+                    interval=interval,
+                    both=(lambda x, t: both(*doubled(x, t)).chunk(2)) if paired else None,
+                )
+            return self._converted(model, prediction or self.prediction)
+
+        if bound is None:
+            return of(None)
+        return BatchModel(of(bound), lambda places: of(bound[torch.as_tensor(places)]))
 
     def grid(self, steps: int, *, to_zero: bool = True) -> Grid:
         """Grid of ``steps`` steps over the range of the network, uniform in lam.
@@ -192,9 +196,21 @@ class Network:
             raise NetworkError(msg)
         return found.long()
 
+    def _converted(self, model: Model, target: str) -> Model:
+        """A model of the network's prediction as one of another."""
+        if target == self.prediction:
+            return model
+
+        def seen(x: Tensor, t: Any) -> Tensor:
+            nodes = nodes_of(self.process, t, x)
+            return converted(model(x, t), x, nodes, self.prediction, target, self.sigma_data)
+
+        return seen
+
     def _bound(self, labels: Tensor | None, autocast: torch.dtype | None) -> Model:
         """The network at fixed labels; on every device they are sent to once."""
         moved: dict[torch.device, Tensor] = {}
+        call = self.call if getattr(self.call, "takes_rows", False) else asked_by_row(self.call)
 
         def model(x: Tensor, t: Any) -> Tensor:
             if tuple(x.shape[1:]) != self.shape:
@@ -206,7 +222,7 @@ class Network:
             if autocast is not None:
                 context = torch.autocast(x.device.type, dtype=autocast)
             with context:
-                return self.call(x, float(t), rows).to(x.dtype)
+                return call(x, one_time(t, x), rows).to(x.dtype)
 
         return model
 

@@ -14,14 +14,18 @@ time moves inside the flow; what that misses is ``(g(t) - g(t+h)) H``, added at 
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from torch import Tensor
 from torch.func import jvp
 
 from .method import Cell, Method, State
 from .problem import SDE
 
+Field = Callable[[Tensor], Tensor]
 
-def _along(field, x: Tensor, direction: Tensor) -> Tensor:
+
+def _along(field: Field, x: Tensor, direction: Tensor) -> Tensor:
     return jvp(field, (x,), (direction,))[1]
 
 
@@ -35,18 +39,32 @@ def _vector_field(sde: SDE, cell: Cell, u: float, x: Tensor) -> Tensor:
     def g(y: Tensor) -> Tensor:
         return sde.raw_g(t, y).expand(y.shape)
 
+    if sde.noise == "scalar":
+        return _scalar_field(f, g, cell, x)
+
     def tilted(y: Tensor) -> Tensor:
         return g(y) * cell.area
 
-    def bracket(a, b):
-        return lambda y: _along(b, y, a(y)) - _along(a, y, b(y))
+    return h * f(x) + g(x) * cell.w + h * _bracket(tilted, f)(x)
 
-    once = bracket(tilted, f)
-    out = h * f(x) + g(x) * cell.w + h * once(x)
-    if sde.noise == "scalar":
-        out = out + 0.6 * h * bracket(tilted, once)(x)
-        out = out + h * h / 30 * bracket(g, bracket(g, f))(x)
-    return out
+
+def _bracket(a: Field, b: Field) -> Field:
+    def field(y: Tensor) -> Tensor:
+        direction = a(y)
+        value, change = jvp(b, (y,), (direction,))
+        return change - _along(a, y, value)
+
+    return field
+
+
+def _scalar_field(f: Field, g: Field, cell: Cell, x: Tensor) -> Tensor:
+    """F for one noise: H is a number of the path, so ``[B, .] = H [g, .]``, and one does for two."""
+    h, once = cell.h, _bracket(g, f)
+    diffusion = g(x)
+    first, change = jvp(once, (x,), (diffusion,))
+    second = change - _along(g, x, first)
+    out = h * f(x) + diffusion * cell.w + h * cell.area * first
+    return out + h * (0.6 * cell.area.square() + h / 30) * second
 
 
 def _step(sde: SDE, cell: Cell, state: State) -> State:

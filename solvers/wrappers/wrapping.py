@@ -16,7 +16,7 @@ from torch import Tensor
 from ..batch import column
 from ..checks import bad_samples
 from ..errors import NonFiniteError, ShapeError
-from ..model import Model, conversion
+from ..model import SIGMA_DATA, Model, conversion
 from ..noise import NoiseSource
 from ..plan import Plan
 from ..process import Node, Process
@@ -40,15 +40,23 @@ def nodes_of(process: Process, t: Any, x: Tensor) -> list[Node]:
     return [process.node(float(t))]
 
 
-def converted(value: Tensor, x: Tensor, nodes: list[Node], source: str, target: str) -> Tensor:
+def converted(
+    value: Tensor,
+    x: Tensor,
+    nodes: list[Node],
+    source: str,
+    target: str,
+    sigma_data: float = SIGMA_DATA,
+) -> Tensor:
     """``value`` of the prediction ``source`` at x, turned into ``target``, sample by sample."""
     if source == target:
         return value
-    pairs = torch.tensor([conversion(source, target, n) for n in nodes], dtype=torch.float64)
-    if len(nodes) == 1:
-        a, b = pairs[0].tolist()
-        return a * x + b * value
-    return column(pairs[:, 0], x) * x + column(pairs[:, 1], x) * value
+    pairs = [conversion(source, target, n, sigma_data) for n in nodes]
+    if len(pairs) == 1:
+        a, b = pairs[0]
+        return value if (a, b) == (0.0, 1.0) else a * x + b * value
+    both = torch.tensor(pairs, dtype=torch.float64)
+    return column(both[:, 0], x) * x + column(both[:, 1], x) * value
 
 
 def on_data(

@@ -15,7 +15,7 @@ OBJECTIVE = (f"{TRAINING}::test_the_objective_is_least_at_the_direction_from_dat
 DRAWS = (f"{TRAINING}::test_batches_are_dequantised_stratified_and_some_forget_their_class",)
 CLASSES = (f"{NAMED}::test_a_label_asks_the_gaussian_of_its_class",)
 STARTS = (f"{OWN}::test_starts_are_noise_of_the_noisiest_level",)
-UNTIL = (f"{OWN}::test_the_answer_is_how_gaussian_the_network_is",)
+COST = (f"{OWN}::test_a_wrong_data_prediction_costs_what_it_moves",)
 CARRIED = (f"{OWN}::test_a_start_is_carried_to_the_last_node_below",)
 ROUNDING = (f"{BITS}::test_rounding_is_off_by_half_a_step_at_most_and_by_its_root_mean_square",)
 CHANNELS = (f"{BITS}::test_channels_of_different_size_need_steps_of_their_own",)
@@ -130,7 +130,7 @@ MUTANTS = [
         "x = teleport(start, statistics, grid[0], node)",
         "x = start",
         "judged at the noise, not along the flow",
-        UNTIL,
+        COST,
     ),
     Mutant(
         "solvers/fitted/own_statistics.py",
@@ -138,6 +138,20 @@ MUTANTS = [
         "sum(node.lam <= lam for node in grid.nodes[:-1])",
         "one node too far",
         CARRIED,
+    ),
+    Mutant(
+        "solvers/fitted/own_statistics.py",
+        "change += push * c / math.hypot(1.0, c * node.nu)",
+        "change += push * c",
+        "a push that the flow does not contract",
+        COST,
+    ),
+    Mutant(
+        "solvers/fitted/own_statistics.py",
+        "push = node.nu * float(",
+        "push = node.rho * float(",
+        "sigma over alpha for alpha over sigma",
+        COST,
     ),
     Mutant(
         "analysis/quantised.py",

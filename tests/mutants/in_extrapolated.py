@@ -1,4 +1,4 @@
-"""Mistakes in the extrapolation of densities on nested grids."""
+"""Mistakes in densities on nested grids, and refusals of fields without derivatives forgotten."""
 
 from __future__ import annotations
 
@@ -27,5 +27,25 @@ MUTANTS = [
     Mutant(
         HERE, "np.abs(rows[0] - before).sum()", "np.abs(rows[0] - before).max()",
         "the largest change of a cell for that of all", POWERS,
+    ),
+    Mutant(
+        "analysis/fokker_planck/residual.py",
+        'check_derivative(spread, x, times, "the diffusion")',
+        "assert spread",
+        "a diffusion cut off from x taken for a constant one",
+        (
+            f"{UNIT}analysis/test_fp_residual.py::"
+            "test_a_drift_or_diffusion_that_cannot_be_differentiated_is_refused",
+        ),
+    ),
+    Mutant(
+        "analysis/fokker_planck/regulariser.py",
+        "if bool(score.detach().any()) and not",
+        "if not bool(score.detach().any()) and not",
+        "a potential of ReLUs let through",
+        (
+            f"{UNIT}analysis/test_fp_regulariser.py::test_a_potential_that_cannot_be_"
+            "differentiated_is_refused_and_one_without_time_is_not",
+        ),
     ),
 ]  # fmt: skip

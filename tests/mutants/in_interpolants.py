@@ -51,8 +51,8 @@ MUTANTS = [
         "the coupling of the ends counted once", FIELDS,
     ),
     Mutant(
-        EXACT, "last = n + ((c.alpha * cross.mT + c.beta * b)",
-        "last = n + ((c.alpha * cross + c.beta * b)", "coupling not transposed", FIELDS,
+        EXACT, "c.alpha * cross.mT + c.beta * b)",
+        "c.alpha * cross + c.beta * b)", "coupling not transposed", FIELDS,
     ),
     Mutant(
         EXACT, "sign = -1.0 if backward else 1.0", "sign = 1.0", "one drift for both ways", SDES,

@@ -98,8 +98,8 @@ MUTANTS = [
     ),
     Mutant(
         LOG_ODE,
-        "_along(b, y, a(y)) - _along(a, y, b(y))",
-        "_along(a, y, b(y)) - _along(b, y, a(y))",
+        "return change - _along(a, y, value)",
+        "return _along(a, y, value) - change",
         "bracket the wrong way round",
         ORDERS,
     ),

@@ -10,6 +10,7 @@ from pathlib import Path
 from types import ModuleType
 
 import pytest
+from scipy.sparse.linalg import expm_multiply
 
 FOLDER = Path(__file__).resolve().parents[2] / "benchmarks"
 
@@ -111,3 +112,36 @@ def test_a_table_is_ranged_left_then_right():
     assert timing.table(["a", "b"], [["long", "1"], ["x", "100"]]) == (
         "a       b\nlong    1\nx     100"
     )
+
+
+@pytest.fixture
+def densities(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
+    """The bench of densities as it is without py-pde."""
+    monkeypatch.syspath_prepend(FOLDER)
+    module = bench("fokker_planck")
+    monkeypatch.setattr(module, "pde", None)
+    return module
+
+
+def test_without_py_pde_the_bench_of_densities_says_so_and_leaves(densities: ModuleType, capsys):
+    assert densities.main() == []
+    said = capsys.readouterr().out
+    assert said.count("\n") == 1
+    assert "pip install py-pde" in said
+
+
+def test_the_densities_of_the_bench_are_those_that_both_sides_reach(densities: ModuleType):
+    """Closed forms and a Fourier method against our grids; cells foretold for theirs."""
+    for case in (densities.LINE, densities.WELL):
+        errors = [abs(densities.ours(case, n, 3) - case.truth(n)).sum() for n in (44, 64)]
+        assert errors[1] < 0.3 * errors[0] < 3e-7
+        n = densities.their_cells(case, 1e-3)
+        matrix, start = densities.central(case, n)
+        end = expm_multiply(case.span * matrix, start)
+        assert 0.9e-3 < densities.their_error(case, n, end) <= 1.001e-3
+
+
+def test_a_bar_that_is_missed_is_called_missed(densities: ModuleType):
+    assert densities.verdict(99.0, 100.0) == "100 MISSED"
+    assert (densities.verdict(101.0, 100.0), densities.verdict(0.3, None)) == ("100", "-")
+    assert (densities.short(0.257), densities.short(1482.3)) == ("0.26", "1482")

@@ -20,8 +20,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "model",
         metavar="MODEL",
-        help="a reference problem, such as mixture; or a network: a name such as digits, a folder, "
-        "a hub name, or file.py:function",
+        help="a reference problem, such as mixture; or a network: a name such as digits, a "
+        "folder, a hub name, or file.py:function",
     )
     parser.add_argument("--lam", type=float, nargs="+", default=[-2.0, 0.0, 2.0], metavar="L")
     parser.add_argument(
@@ -30,9 +30,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--json", action="store_true", help="print one JSON object")
     exact = parser.add_argument_group("of a reference problem")
     exact.add_argument("--scale", metavar="C", type=float, help="use C times the exact score")
-    exact.add_argument(
-        "--gauge", metavar="R", type=float, help="add R J score, J antisymmetric"
-    )
+    exact.add_argument("--gauge", metavar="R", type=float, help="add R J score, J antisymmetric")
     exact.add_argument("--eta", type=float, help="0 the ODE, 1 the reverse SDE (default)")
     network = parser.add_argument_group("of a network")
     network.add_argument("--label", metavar="K", type=int, help="the class (default: none)")
@@ -73,7 +71,8 @@ def _problem(args: argparse.Namespace) -> int:
 
 
 def _network(args: argparse.Namespace) -> int:
-    from ..analysis.fokker_planck.network_residual import divergence_probes, network_rows
+    from ..analysis.fokker_planck.network_report import network_rows
+    from ..analysis.fokker_planck.network import divergence_probes
     from ..solvers.errors import AnalysisError
     from ..toy_models.networks import find_network
 

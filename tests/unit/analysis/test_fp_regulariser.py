@@ -68,7 +68,7 @@ def test_a_potential_that_cannot_be_differentiated_is_refused_and_one_without_ti
     ):
         with pytest.raises(NotDifferentiableError, match="without detach"):
             loss(lambda y, s: round_(y, s).detach())
-    with pytest.raises(NotDifferentiableError, match="at all 8 points.*softplus"):
+    with pytest.raises(NotDifferentiableError, match=r"at all 8 points.*softplus"):
         penalty(lambda y, _: -y.relu().sum(1) - (-y).relu().sum(1), process, x, t)
 
 

@@ -182,6 +182,20 @@ def test_likelihoods_stay():
         torch.testing.assert_close(found.log_density, truth, atol=tolerance, rtol=0)
 
 
+def test_the_likelihood_of_a_stirred_gaussian_is_its_own_to_a_millionth():
+    """S = diag(1, 0.2), ``A = J``; a drift that is no gauge of it is far off."""
+    data = Gaussian(torch.zeros(2, dtype=F64), torch.diag(torch.tensor([1.0, 0.2])).to(F64))
+    grid, x = uniform_lam(VP, -3.0, 2.0).grid(90), data.sample(2, seed=0)
+    end, start = grid[-1], grid[0]
+    truth = data.log_density(x, end.alpha, end.sigma)
+    for one, exact in ((Gauged(data, torch.from_numpy(QUARTER)), True), (law(), False)):
+        found = log_density(
+            exact_model(one, VP, "data"), VP, grid, x,
+            start_density=lambda z: data.log_density(z, start.alpha, start.sigma),
+        ).log_density  # fmt: skip
+        assert bool(((found - truth).abs() < 1e-6).all()) is exact
+
+
 # what changes
 
 

@@ -117,7 +117,7 @@ def test_a_resolution_that_is_too_coarse_shows_in_the_bar():
 def test_the_weak_order_on_a_nonlinear_law_is_seen_and_a_higher_claim_refused():
     problem = nonlinear(512)
     maps = wavy_lam(problem.process, *STRETCH)
-    euler = weak_observed(get("sde_dpmpp_1"), maps, claim=1, warm=False, most=4)
+    euler = weak_observed(get("sde_dpmpp_1"), maps, claim=1, warm=False, most=3)
     assert euler.verdict(1) == "met"
     assert euler.verdict(2) == "not met"
     better = weak_observed(get("sde_dpmpp_2m"), maps, claim=2, warm=False, most=4)
@@ -125,6 +125,7 @@ def test_the_weak_order_on_a_nonlinear_law_is_seen_and_a_higher_claim_refused():
     assert max(euler.bars) < 1e-6
 
 
+@pytest.mark.slow
 def test_a_weak_order_that_only_a_gaussian_shows_is_refused():
     """The midpoint rule has weak order 2 on every Gaussian, and order 1 in general."""
     false = replace(get("torchsde_midpoint_lam"), weak=None, weak_cold=2, strong=None)
@@ -135,6 +136,7 @@ def test_a_weak_order_that_only_a_gaussian_shows_is_refused():
     assert verdicts(linear + bent) == {"weak_cold": "not met"}
 
 
+@pytest.mark.slow
 def test_a_strong_order_that_only_a_gaussian_shows_is_refused():
     """SRA1 has strong order 2 where nothing bends, 1.5 in general."""
     false = replace(get("sde_sra1"), weak=None, weak_cold=None, strong=2)

@@ -8,6 +8,7 @@ import pytest
 
 from fokker.cli import main
 from fokker.toy_models import problem
+from fokker.toy_models.networks import WEIGHTS
 
 
 def rows(capsys: pytest.CaptureFixture[str], *words: str) -> list[dict]:
@@ -46,10 +47,34 @@ def test_the_table_names_its_columns(capsys):
     assert len(out.splitlines()) == 2
 
 
+def test_of_a_network_an_exact_one_vanishes_class_by_class(capsys):
+    words = ("digits-mixture", "--label", "3", "--lam", "0", "--samples", "32", "--probes", "1")
+    (row,) = rows(capsys, *words)
+    assert abs(row["share"]) < 1e-12
+    assert row["curl"] < 1e-12
+
+
+def test_a_network_in_a_folder_has_a_residual_a_curl_and_their_bars(capsys):
+    """The trained digits network by its folder; the table says how the divergence was had."""
+    words = ("--samples", "32", "--lam", "1", "--label", "7", "--probes", "1")
+    assert main(["residual", str(WEIGHTS / "digits"), *words]) == 0
+    out = capsys.readouterr().out
+    assert "Hutchinson, 2 x 1 signs" in out
+    assert out.splitlines()[2].count("±") == 2
+    (row,) = rows(capsys, "digits", *words)
+    assert f"{row['mean']:.4g}" in out
+    assert row["mean"] > row["bar"] + row["rounding"] > 0
+
+
 @pytest.mark.parametrize(
     ("words", "sentence"),
     [
-        (("nothing",), "unknown problem"),
+        (("nothing",), "unknown network 'nothing'; accepted: digits"),
+        (("digits", "--lam", "0", "9"), "lam = 4 (t = 0.002653) would be in it"),
+        (("digits", "--samples", "8"), "32 would be enough"),
+        (("digits", "--scale", "1.1"), "--scale makes the score of a reference problem wrong"),
+        (("digits", "--lam", "0", "--label", "12"), "label 12 is no class"),
+        (("mixture", "--label", "1"), "no classes"),
         (("gaussian", "--samples", "8"), "32 would be enough"),
         (("gaussian", "--eta", "-1"), "eta must not be negative"),
         (("gaussian", "--lam", "-90"), "outside"),

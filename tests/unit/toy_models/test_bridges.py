@@ -1,6 +1,7 @@
 """Bridges that are exact by construction: their equations, and other solvers against them."""
 
 import math
+from typing import Any, cast
 
 import numpy as np
 import pytest
@@ -124,7 +125,9 @@ def test_the_bridge_is_the_reverse_diffusion_of_its_second_potential(name: str, 
         (lambda: MixtureBridge(mixtures(1)[0], mixtures(2)[1], 1.0), "one dimension, got 1 and 2"),
         (
             lambda: MixtureBridge(
-                GaussianMixture([1.0], [[0.0, 0.0]], [[1.0, 1.0]]), mixtures()[1], 1.0
+                GaussianMixture(*cast(Any, ([1.0], [[0.0, 0.0]], [[1.0, 1.0]]))),
+                mixtures()[1],
+                1.0,
             ),
             "must be float64, got torch.float32 and torch.float64: lists become float32, so give",
         ),

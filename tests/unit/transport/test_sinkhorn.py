@@ -153,6 +153,8 @@ def test_points_a_function_and_a_matrix_of_the_same_costs_have_one_plan():
         sinkhorn(x, y, a, b, fraction=0.1, cost=squared_distance),
         sinkhorn(None, None, a, b, fraction=0.1, cost=squared_distance(x, y)),
     ]
+    mean = float(a @ squared_distance(x, y) @ b)
+    assert plans[0].epsilon == pytest.approx(0.1 * mean, rel=1e-12)
     for plan in plans[1:]:
         torch.testing.assert_close(plan.plan(), plans[0].plan(), rtol=1e-9, atol=1e-12)
         assert plan.epsilon == pytest.approx(plans[0].epsilon, rel=1e-13)

@@ -6,11 +6,12 @@ network predicts obeys, if it is the score of any density that this process move
 
     r = e + d_lam e + rho^2 grad(div e) - rho grad|e|^2 = 0
 
-r is a vector in units of the noise a unit of lam: it is what ``-rho`` times the score-level residual
-of ``residual.py`` is in this clock. Zero says that ODE and SDE of the network make one law, not
-that it is the law of the data (Deveney et al. 2023, arXiv:2311.15996; Lai et al. 2022,
-arXiv:2210.04296). It is asked together with the curl, ``J - J^T`` of e: a field that is no gradient
-is no score, though it may sample exactly (Horvat & Pfister 2024, arXiv:2402.03845).
+r is a vector in units of the noise a unit of lam: rho times the score-level residual that
+``residual.py`` has for the dynamics in this clock, up to its sign. Zero says that ODE and SDE of
+the network make one law, not that it is the law of the data (Lai et al. 2022, arXiv:2210.04296;
+Deveney et al. 2023, arXiv:2311.15996). It is asked together with the curl, ``J - J^T`` of e: a
+field that is no gradient is no score, though it may sample exactly (Horvat & Pfister 2024,
+arXiv:2402.03845).
 
 The divergence is a sum over all coordinates, or Hutchinson's, over random signs. Signs make an
 error in r, and its square would be added to ``|r|^2``; so two independent sets of them give r
@@ -22,7 +23,7 @@ twice, with half the step the second time: what that changes is ``rounding``.
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -31,14 +32,9 @@ import torch
 from torch import Tensor
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
-from ...solvers.grids import uniform_lam
 from ...solvers.likelihood.divergence import Hutchinson
 from ...solvers.networks.asking import ModuleCall
 from ...solvers.networks.network import Network
-from ...solvers.registry import get
-from ...solvers.run import run
-from ...toy_models.draws import normals
-from .collocation import FEWEST, Estimate, mean
 from .errors import NotDifferentiableError, TimeRangeError, TooFewSamplesError
 
 EXACT = 16
@@ -47,8 +43,6 @@ PROBES = 4
 """Signs of each of the two estimates beyond that dimension."""
 STEP = 0.04
 """Step of the differences in lam."""
-STEPS = 20
-"""Steps of the sampler that draws the points."""
 CHUNK = 64
 AGREE = 0.05
 
@@ -134,65 +128,6 @@ def network_residual(
     return NetworkResidual(*(torch.cat(one) for one in zip(*parts, strict=True)))
 
 
-def network_rows(
-    network: Network,
-    *,
-    lams: Sequence[float],
-    samples: int = 64,
-    label: int | None = None,
-    probes: int | None = None,
-    certainty: float = 0.999,
-    seed: int = 0,
-) -> list[dict[str, Any]]:
-    """Residual and curl of a network, level by level, over samples of its own.
-
-    Points are drawn by its probability-flow ODE from the noise to each level (DPM-Solver++(2M) of
-    20 steps), fresh for each: a residual is weighted by where the network's samples are.
-
-    Parameters
-    ----------
-    network, label, probes, seed
-        As :func:`network_residual`; modules of ours are asked in float64.
-    lams : sequence of float
-        Levels, inside the range of the network.
-    samples : int
-        Points at each level, at least 32.
-    certainty : float
-        Probability of each bar.
-
-    Returns
-    -------
-    list of dict
-        ``lam, t``; ``mean ± bar`` of ``|r|^2/d`` and what arithmetic leaves, ``rounding``;
-        ``share`` of it in the terms that should cancel (0 for a score, about 1 for a field that
-        has nothing to do with the equation); ``curl``, the root of ``E|J - J^T|^2/E|J|^2``, and
-        ``curl_bar``.
-
-    Raises
-    ------
-    FokkerError
-        As :func:`network_residual`, and for too few samples.
-
-    Examples
-    --------
-    >>> from fokker.toy_models.networks import named_network
-    >>> (row,) = network_rows(named_network("gaussian"), lams=[0.0], samples=32)
-    >>> row["share"] < 1e-12
-    True
-    """
-    if samples < FEWEST:
-        msg = f"{samples} samples give no error bar; {FEWEST} would be enough to have one"
-        raise TooFewSamplesError(msg, needed=FEWEST)
-    for lam in lams:
-        check_level(network, lam)
-    double = in_double(network)
-    return [
-        _row(double, lam, own_points(double, lam, samples, label=label, seed=seed + k),
-             label, probes, certainty, seed + k)
-        for k, lam in enumerate(lams)
-    ]  # fmt: skip
-
-
 def check_level(network: Network, lam: float) -> None:
     """Refuse a level outside the range of the network, and name the nearest that it knows."""
     low, high = network.lam_range
@@ -211,40 +146,6 @@ def divergence_probes(network: Network, probes: int | None) -> int:
         msg = f"probes must not be negative, got {probes}; 0 sums over all coordinates"
         raise TooFewSamplesError(msg)
     return probes
-
-
-def own_points(
-    network: Network, lam: float, n: int, *, label: int | None = None, seed: int = 0
-) -> Tensor:
-    """``u = x/alpha`` of the network's own ODE at a level, (n, *shape) float64."""
-    low, _ = network.lam_range
-    dim = torch.Size(network.shape).numel()
-    start = network.process.node_at_lam(low)
-    noise = torch.from_numpy(normals(n, dim, seed=seed, label="network")).to(torch.float64)
-    x = network.process.prior_std * noise.reshape(n, *network.shape)
-    if lam <= low:
-        return x / start.alpha
-    labels = None if label is None else [label] * n
-    model = network.model(labels, prediction="data")
-    plan = get("dpmpp_2m")(network.process, uniform_lam(network.process, low, lam).grid(STEPS))
-    return run(plan, model, x).x / network.process.node_at_lam(lam).alpha
-
-
-def _row(
-    network: Network, lam: float, u: Tensor, label: int | None, probes: int | None,
-    certainty: float, seed: int,
-) -> dict[str, Any]:  # fmt: skip
-    found = network_residual(network, u, lam, label=label, probes=probes, seed=seed)
-    square = mean(found.square, certainty=certainty)
-    terms, size = float(found.terms.mean()), float(found.size.mean())
-    bent: Estimate = mean(found.curl, certainty=certainty)
-    curl = (max(bent.value, 0.0) / size) ** 0.5 if size else 0.0
-    return {
-        "lam": lam, "t": network.process.node_at_lam(lam).t,
-        "mean": square.value, "bar": square.bar, "rounding": float(found.rounding.mean()),
-        "share": square.value / terms if terms else 0.0,
-        "curl": curl, "curl_bar": 0.5 * bent.bar / (size * curl) if curl else 0.0,
-    }  # fmt: skip
 
 
 def _piece(
