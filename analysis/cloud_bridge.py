@@ -17,8 +17,8 @@ import torch
 from torch import Tensor
 
 from ..solvers.errors import AnalysisError, InvalidLawError
-from ..solvers.transport.bures import covariance
-from ..solvers.transport.clouds import Cloud, one_dimension
+from ..solvers.transport.bures import covariance, roots
+from ..solvers.transport.clouds import Cloud, mean_squared_distance, one_dimension
 from ..solvers.transport.gaussian_bridge import GaussianBridge
 from ..solvers.transport.pinned import checked_times, noise_of, pinned_paths
 from ..solvers.transport.point_bridge import PointBridge, point_bridge
@@ -122,8 +122,7 @@ def linear_reference(
         if not 0.0 < fraction < math.inf:
             msg = f"epsilon must be positive and finite, got {fraction}"
             raise InvalidLawError(msg)
-        distance = torch.trace(a.cov) + torch.trace(b.cov) + (a.mean - b.mean).square().sum()
-        sigma = noise_of(fraction * float(distance))
+        sigma = noise_of(fraction * mean_squared_distance(a, b))
     if not 0.0 < sigma < math.inf:
         msg = f"sigma must be positive and finite, got {sigma}"
         raise InvalidLawError(msg)
@@ -199,7 +198,7 @@ def _gaussian(
     slope = torch.linalg.solve(bridge.cov_a, bridge.cross).mT
     rest = bridge.cov_b - slope @ bridge.cross
     x0 = bridge.mean_a + first @ torch.linalg.cholesky(bridge.cov_a).mT
-    noise = second @ torch.linalg.cholesky((rest + rest.mT) / 2).mT
+    noise = second @ roots((rest + rest.mT) / 2)[0]  # little noise is lost in rounding: then 0
     return bridge, (x0, bridge.mean_b + (x0 - bridge.mean_a) @ slope.mT + noise)
 
 

@@ -42,6 +42,7 @@ STRONG = "7.5"
 TRAVELS, ROUNDS, STEPS = (1.0, 2.0, 4.0, 7.5), (0, 1, 3, 7), 40
 _LU = "Lu et al. 2022, arXiv:2211.01095"
 _MOU = "Mou et al. 2024, arXiv:2402.02583"
+SMALL = {"weights": (1.0, 7.5), "travelled": (1.0, 7.5), "batch": 16, "samples": 192}
 
 
 def data(
@@ -50,6 +51,7 @@ def data(
     nfes: Sequence[int] = NFES,
     batch: int = 64,
     samples: int = 512,
+    travelled: Sequence[float] = TRAVELS,
 ) -> Data:
     """Errors of each sampler at each weight and number of evaluations; W2 of time travels."""
     p = problem("mixture")
@@ -70,7 +72,9 @@ def data(
                 out = run(entry(p.process, grids.grid(steps)), model, x).x
                 found[str(n)][name] = float(f"{rms(out - truth):.4g}")
         errors[f"{w:g}"] = found
-    travels = {f"{w:g}": _travels(p, law, w, samples) for w in progress(TRAVELS, "time travel")}
+    travels = {
+        f"{w:g}": _travels(p, law, w, samples) for w in progress(list(travelled), "time travel")
+    }
     return {
         "weights": list(weights), "nfes": list(nfes), "batch": batch, "errors": errors,
         "samples": samples, "rounds": list(ROUNDS), "travels": travels,

@@ -44,6 +44,7 @@ PUBLISHED = ("scipy_rk45_t", 1e-5)
 LEVELS = (-5.0, -4.5, -4.0, -3.5, -3.0, -2.5, -2.0)
 SOLVE = 12
 """Steps of the solves with probes: their variance hardly depends on it."""
+SMALL = {"budgets": (16, 64, 128), "tols": (1e-3, 1e-5), "batch": 4, "seeds": 128}
 
 
 def data(

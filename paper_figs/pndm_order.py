@@ -30,6 +30,7 @@ SHOWN = {
 }  # fmt: skip
 STEPS = (10, 20, 40, 80, 160, 320, 640, 1280, 2560)
 PNDM = "pndm"
+SMALL = {"batch": 8, "steps": (10, 20, 40, 80, 160, 320, 640, 1280)}
 
 
 def data(*, problem: str = "mixture", steps: Sequence[int] = STEPS, batch: int = 64) -> Data:

@@ -27,6 +27,7 @@ MOST = 1100
 
 PENS = (INK, COLOURS[0], COLOURS[1], COLOURS[1], *COLOURS[2:])
 """A colour a curve; the two starts of 3M share theirs."""
+SMALL = {"most": 400}
 
 
 class Shown(NamedTuple):
@@ -50,7 +51,9 @@ SHOWN = (
 )
 
 
-def data(*, law: str = "product", lam_start: float = -1.5, lam_end: float = 1.5) -> Data:
+def data(
+    *, law: str = "product", lam_start: float = -1.5, lam_end: float = 1.5, most: int = MOST
+) -> Data:
     """Paired errors on doubling grids, and the rounding floor."""
     p = FlowProblem(law, problem(law).law, VPLinear(), lam_start, lam_end)
     grids = uniform_lam(p.process, lam_start, lam_end)
@@ -59,7 +62,7 @@ def data(*, law: str = "product", lam_start: float = -1.5, lam_end: float = 1.5)
         sampler = get(shown.sampler)
         error = paired_error(sampler, p, grids, warm=shown.warm)
         steps = [shown.first * 2**k for k in range(12)]
-        steps = [n for n in steps if sampler.nfe(n) <= MOST]
+        steps = [n for n in steps if sampler.nfe(n) <= most]
         curves.append({
             "title": shown.title,
             "order_of_formula": sampler.order,

@@ -34,6 +34,12 @@ FRACTIONS = (0.5, 0.2, 0.1, 0.05, 0.02, 0.01, 0.005, 0.002, 0.001)
 OVERSHOOT = 0.9  # of the best omega - 1: at the best one modes coincide and the fall is not pure
 LOOSE, TIGHT = 1e-4, 1e-11
 KINDS = {"plain": "plain", "overshooting": "overshooting, from the rate"}
+SMALL = {
+    "epsilons": (2.0, 0.5, 0.25),
+    "fractions": (0.5, 0.1, 0.02, 0.01),
+    "points": 128,
+    "most": 3000,
+}
 
 
 def data(

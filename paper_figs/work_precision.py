@@ -56,6 +56,7 @@ STRIP = {
     "dpmpp_2m": "++(2M)", "ipndm": "iPNDM", "unipc_2": "UniPC-2",
 }  # fmt: skip
 STARTS = {"typical": 14, "undecided": 0}
+SMALL = {"nfes": (5, 6, 8, 10, 12, 15, 20, 30, 35, 40, 50, 100, 200)}
 
 
 def data(

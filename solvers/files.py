@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 import secrets
+from collections.abc import Callable
 from pathlib import Path
 
 from .errors import OutputError
@@ -40,7 +41,7 @@ def writable_folder(path: str | os.PathLike[str]) -> Path:
         folder.mkdir(parents=True, exist_ok=True)
         probe = _beside(folder / "probe")
         os.close(_create(probe))
-        probe.unlink()
+        probe.unlink(missing_ok=True)  # who tidies the folder may be faster
     except (OSError, ValueError) as error:  # ValueError: a null byte in the name
         raise OutputError(_sentence("folder", path, error)) from error
     return folder
@@ -77,19 +78,51 @@ def write_bytes_atomic(path: str | os.PathLike[str], data: bytes) -> Path:
     OutputError
         If the file cannot be written.
     """
-    target = Path(path)
-    part = _beside(target)
-    try:
-        with os.fdopen(_create(part), "wb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())  # otherwise a power cut may keep the name and lose the bytes
-        part.replace(target)
-    except (OSError, ValueError) as error:
-        raise OutputError(_sentence("file", path, error)) from error
-    finally:  # also on an interrupt; after the replacement there is nothing left to remove
-        part.unlink(missing_ok=True)
+    return _written(Path(path), data, lambda part, target: part.replace(target))
+
+
+def write_text_new(path: str | os.PathLike[str], text: str) -> Path:
+    """Write a whole UTF-8 text file, unless there is one: of several writers the first one wins.
+
+    Raises
+    ------
+    OutputError
+        If the file cannot be written.
+    """
+    return _written(Path(path), text.encode(), _named_new)
+
+
+def _written(target: Path, data: bytes, put: Callable[[Path, Path], object]) -> Path:
+    for last in (False, True):
+        part = _beside(target)
+        try:
+            with os.fdopen(_create(part), "wb") as file:
+                file.write(data)
+                file.flush()
+                os.fsync(file.fileno())  # or a power cut may keep the name and lose the bytes
+            put(part, target)
+        except (OSError, ValueError) as error:
+            # another process may have taken ours for a file that a kill left behind
+            if last or not isinstance(error, FileNotFoundError) or not target.parent.is_dir():
+                raise OutputError(_sentence("file", target, error)) from error
+        else:
+            break
+        finally:  # also on an interrupt; after the replacement there is nothing left to remove
+            part.unlink(missing_ok=True)
     return target
+
+
+def _named_new(part: Path, target: Path) -> None:
+    """Give a file its name in one step, unless the name is taken."""
+    try:
+        os.link(part, target)
+    except FileExistsError:
+        return
+    except (OSError, NotImplementedError):  # a file system without links
+        if not part.exists():
+            raise
+        if not target.exists():
+            part.replace(target)
 
 
 def _beside(target: Path) -> Path:

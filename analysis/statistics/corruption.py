@@ -97,8 +97,11 @@ def corrupted_fit(x: ArrayLike, c: ArrayLike, gamma: float) -> Conditional:
     ridge regression: ``slope = Sxc (Scc + gamma^2)^{-1}``, ``cov = Sxx - slope Scx``.
     """
     data, cond = _matrix(x, "x"), _matrix(c, "c")
-    if len(data) != len(cond):
-        msg = f"need a condition for each sample, got {len(data)} and {len(cond)}"
+    if np.ndim(x) != 2 or np.ndim(c) != 2 or len(data) != len(cond):
+        msg = (
+            "need samples (n, d) and a condition for each sample, (n, p), got "
+            f"{np.shape(x)} and {np.shape(c)}"
+        )
         raise AnalysisError(msg)
     inner, cross = cond.T @ cond / len(cond), cond.T @ data / len(cond)
     slope = np.asarray(np.linalg.solve(_ridged(inner, gamma), cross).T, dtype=np.float64)

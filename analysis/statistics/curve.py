@@ -38,7 +38,7 @@ def curve_bias(s: float, omega: float) -> float:
     a, b = omega * shrink, omega
 
     def product(p: float, q: float) -> float:  # E sin(p z) sin(q z)
-        return math.exp(-0.5 * (p * p + q * q)) * math.sinh(p * q)
+        return 0.5 * (math.exp(-0.5 * (p - q) ** 2) - math.exp(-0.5 * (p + q) ** 2))
 
     return math.sqrt(max(keep**2 * product(a, a) - 2 * keep * product(a, b) + product(b, b), 0.0))
 

@@ -64,16 +64,24 @@ def permutation_test(
     Raises
     ------
     AnalysisError
-        If a sample is empty, permutations are asked for without a seed, or all of more than
-        20000 labellings are asked for.
+        If a sample is empty or not finite, the bandwidth is not positive, permutations are asked
+        for without a seed, or all of more than 20000 labellings are asked for.
     """
     if x.ndim != 2 or y.ndim != 2 or x.shape[1] != y.shape[1] or min(len(x), len(y)) == 0:
         msg = f"need two samples (n, d) and (m, d), got {tuple(x.shape)} and {tuple(y.shape)}"
         raise AnalysisError(msg)
     n, m = len(x), len(y)
     labels = _all(n, m) if permutations is None else _drawn(n, m, permutations, seed)
-    b = median_distance(x, y) if bandwidth is None else float(bandwidth)
     pooled = torch.cat([x, y]).detach().to("cpu", torch.float64)
+    bad = (~torch.isfinite(pooled).all(1)).nonzero().flatten().tolist()
+    if bad:  # or every comparison below is false, and p = 0
+        which, row = ("first", bad[0]) if bad[0] < n else ("second", bad[0] - n)
+        msg = f"the {which} sample has a value that is not finite in row {row}"
+        raise AnalysisError(msg)
+    b = median_distance(x, y) if bandwidth is None else float(bandwidth)
+    if not 0 < b < math.inf:
+        msg = f"the bandwidth must be positive and finite, got {b}"
+        raise AnalysisError(msg)
     apart = torch.cdist(pooled, pooled, compute_mode="donot_use_mm_for_euclid_dist")
     kernel = torch.exp(apart.square() / (-2 * b * b)).numpy()
     values = np.einsum("pi,pi->p", labels @ kernel, labels)

@@ -45,6 +45,8 @@ from torch import Tensor
 
 from ...solvers.errors import AnalysisError
 
+_MOST = 690.0  # e^690 = 1e299 is a number still
+
 
 def fit_divergence(n: int, rank: int, *, unbiased: bool = False) -> float:
     """``E KL(p | fit)`` in nats of a Gaussian fitted to n of its samples in ``rank`` dimensions.
@@ -82,10 +84,13 @@ def stopped_error(n: int, dim: int, sigma: float) -> float:
     Raises
     ------
     AnalysisError
-        Unless n and dim are at least 1 and sigma is positive.
+        Unless n and dim are at least 1 and sigma is positive, or if the error is beyond 1e300.
     """
     if n < 1 or dim < 1 or not sigma > 0:
         msg = f"need n >= 1, dim >= 1 and sigma > 0, got {n}, {dim} and {sigma}"
+        raise AnalysisError(msg)
+    if dim * math.log(sigma) < -_MOST:
+        msg = f"the error is beyond 1e300: stop {dim} dimensions earlier than at sigma = {sigma}"
         raise AnalysisError(msg)
     s2, half = sigma * sigma, -0.5 * dim
     wide, crossed = half * math.log1p(s2), half * math.log1p(s2 / 2)
@@ -114,7 +119,7 @@ def best_stop(n: int, dim: int) -> Stop:
     guess = math.log(4 / ((dim + 2) * n)) / (dim + 4)
     found: Any = minimize_scalar(
         lambda log: math.log(stopped_error(n, dim, math.exp(log))),
-        bounds=(guess - 1.0, guess + 1.5),
+        bounds=(max(guess - 1.0, -_MOST / dim), guess + 1.5),
         method="bounded",
         options={"xatol": 1e-8},
     )

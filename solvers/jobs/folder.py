@@ -29,7 +29,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..files import writable_folder, write_bytes_atomic, write_text_atomic
+from ..files import writable_folder, write_bytes_atomic, write_text_atomic, write_text_new
 from ..networks.errors import NetworkError
 from ..networks.strict_json import read_json
 from .errors import JobError
@@ -70,9 +70,10 @@ class Folder:
         pixels: tuple[float, float] | None,
     ) -> None:
         self.job, self.pixels = job, pixels
-        self.determining = determining(job, facts)
+        self.determining = {**determining(job, facts), "pixels": list(pixels) if pixels else None}
         self.identity = identity(self.determining)
         self.path = writable_folder(path)
+        self._left = self._halves()  # of a kill: what is written from now on may be another's
         self._claim()
         for room in ROOMS:
             writable_folder(self.path / room)
@@ -83,13 +84,11 @@ class Folder:
         if not file.exists():
             rooms = (self.path / room for room in ROOMS)
             others = [room.name for room in rooms if room.is_dir() and any(room.iterdir())]
-            if not others:
-                text = json.dumps({"schema": SCHEMA, "job": self.determining}, indent=1)
-                write_text_atomic(file, text + "\n")
-                return
-            if not file.exists():  # else another process of this job was faster
+            if others and not file.exists():  # else another process was faster
                 msg = f"{str(self.path)!r} holds {others[0]} but no job.json; take an empty folder"
                 raise JobError(msg)
+            text = json.dumps({"schema": SCHEMA, "job": self.determining}, indent=1)
+            write_text_new(file, text + "\n")  # of two jobs at once one is the first
         there = _read(file) or {}
         if there.get("schema") != SCHEMA or not isinstance(there.get("job"), dict):
             msg = f"{str(file)!r} is no record of a job; take another folder"
@@ -189,10 +188,13 @@ class Folder:
         write_text_atomic(self.failure(ids), json.dumps(record, indent=1) + "\n")
 
     def sweep(self) -> None:
-        """Remove what interrupted writes left; for a job of which every batch is done."""
-        for room in (self.path, *(self.path / name for name in ROOMS)):
-            for left in room.glob(".*.part"):
-                left.unlink(missing_ok=True)
+        """Remove what interrupted writes had left; for a job of which every batch is done."""
+        for left in self._left:
+            left.unlink(missing_ok=True)
+
+    def _halves(self) -> list[Path]:
+        rooms = (self.path, *(self.path / name for name in ROOMS))
+        return [left for room in rooms for left in room.glob(".*.part")]
 
     def _write_record(self, ids: Sequence[int], record: Mapping[str, Any]) -> None:
         whole = {"schema": SCHEMA, "ids": [ids[0], ids[-1]], **record, "identity": self.identity}

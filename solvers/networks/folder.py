@@ -132,7 +132,7 @@ def _filled(module: nn.Module, tensors: Mapping[str, Tensor]) -> nn.Module:
     double = any(tensor.dtype == torch.float64 for tensor in tensors.values())
     module.to(torch.float64 if double else torch.float32)
     module.load_state_dict(tensors, strict=True)
-    return module
+    return module.requires_grad_(False)
 
 
 def _check_free(target: Path, overwrite: bool) -> None:

@@ -22,7 +22,7 @@ import torch
 from torch import Tensor
 
 from ..errors import InvalidLawError
-from .clouds import Cloud, one_dimension
+from .clouds import Cloud, mean_squared_distance, one_dimension
 from .cost import blocks_of
 from .discrete import discrete_transport
 from .gaussian import GaussianMap
@@ -153,10 +153,12 @@ def _exact(a: Cloud, b: Cloud) -> CloudTransport:
     first, last = found.plan.nonzero(as_tuple=True)
     missed = (found.plan.sum(1) - a.weights).abs().sum()
     missed = missed + (found.plan.sum(0) - b.weights).abs().sum()
-    arrays = {"first": first, "last": last, "mass": found.plan[first, last]}
+    mass = found.plan[first, last]
+    arrays = {"first": first, "last": last, "mass": mass}
+    cost = float(mass @ (a.points[first] - b.points[last]).square().sum(1))
     dual = float(found.f @ a.weights + found.g @ b.weights)
     return CloudTransport(
-        "exact", found.value, dual, found.value, float(missed),
+        "exact", cost, max(dual, 0.0), cost, float(missed),
         found.plan @ b.points / found.plan.sum(1, keepdim=True),
         {**arrays, "f": found.f, "g": found.g},
         "the mean of b[last] over the pieces of each first, weighed by mass",
@@ -182,6 +184,7 @@ def _sinkhorn(a: Cloud, b: Cloud, fraction: float, effort: dict[str, Any]) -> Cl
     if not 0.0 < fraction < float("inf"):
         msg = f"epsilon must be positive and finite, got {fraction}"
         raise InvalidLawError(msg)
+    mean_squared_distance(a, b)
     effort = {"stored": len(a.points) * len(b.points) <= DENSE, **effort}
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", NotConvergedWarning)  # the result says it
@@ -200,7 +203,7 @@ def bounds(plan: EntropicPlan) -> tuple[float, float]:
     r"""Certain bounds of the least ``<c, P>`` from an entropic plan, converged or not.
 
     Below: g with ``f_i = min_j (c_ij - g_j)`` is feasible, so ``<f, a> + <g, b>`` is no more than
-    the least cost. Above: a plan that misses its marginals by e in L1 can be made exact by moving
+    the least cost, and costs are not negative. Above: a plan that misses its marginals by e in L1 can be made exact by moving
     a mass of at most e (Altschuler, Weed & Rigollet 2017, arXiv:1705.09634, alg. 2), which costs
     at most ``e max c``.
     """
@@ -210,4 +213,4 @@ def bounds(plan: EntropicPlan) -> tuple[float, float]:
         high = max(high, float(costs.max()))
         feasible[rows] = (costs - plan.g).min(1).values
     lower = float(feasible @ plan.a + plan.g @ plan.b)
-    return lower, plan.transport() + plan.marginal_error * high
+    return max(lower, 0.0), plan.transport() + plan.marginal_error * high

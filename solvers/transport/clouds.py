@@ -84,6 +84,25 @@ def one_dimension(a: Cloud, b: Cloud) -> int:
     return a.dim
 
 
+def mean_squared_distance(a: Cloud, b: Cloud) -> float:
+    """``sum w_i w_j |x_i - y_j|^2 = tr Cov_a + tr Cov_b + |m_a - m_b|^2``: the unit of epsilon.
+
+    Raises
+    ------
+    InvalidLawError
+        If it is 0: all points are one, and a fraction of it is none.
+    """
+    spread = torch.trace(a.cov) + torch.trace(b.cov)
+    distance = float(spread + (a.mean - b.mean).square().sum())
+    if not distance > 0:
+        msg = (
+            f"all points of {a.name} and {b.name} are one and the same, so epsilon has no unit: "
+            "transport them by another method, or bridge them with a sigma"
+        )
+        raise InvalidLawError(msg)
+    return distance
+
+
 def principal_plane(a: Cloud, b: Cloud) -> tuple[Tensor, float]:
     """The two principal directions of both clouds together, (d, 2), and their share of variance.
 

@@ -69,13 +69,14 @@ def discrete_transport(
         raise InvalidLawError(msg)
     n, m = between.shape
     a, b = weights_of(a, n, between.device), weights_of(b, m, between.device)
-    mean_cost(between, a, b)
-    matrix = between.rows(slice(0, n))
+    # what the simplex takes for 0 is a number, whatever the unit of the costs
+    unit = mean_cost(between, a, b) or 1.0
+    matrix = between.rows(slice(0, n)).div_(unit)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", UserWarning)  # what it warns of is in the log
         plan, log = ot.emd(a.numpy(), b.numpy(), matrix.numpy(), numItermax=most, log=True)
     if log["result_code"] != 1:
         msg = f"the network simplex did not reach the optimum in {most} pivots: {log['warning']}"
         raise NonFiniteError(msg)
-    f, g = torch.from_numpy(log["u"]), torch.from_numpy(log["v"])
-    return ExactPlan(torch.from_numpy(plan), float(log["cost"]), f, g)
+    f, g = (unit * torch.from_numpy(log[name]) for name in "uv")
+    return ExactPlan(torch.from_numpy(plan), unit * float(log["cost"]), f, g)

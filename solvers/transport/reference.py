@@ -4,11 +4,14 @@ Over a stretch of length h the transition is Gaussian, ``X_{u+h} = Phi X_u + b +
 
     Phi = exp(F h)     b = int_0^h exp(F r) a dr     Q = int_0^h exp(F r) L L^T exp(F^T r) dr
 
-all three from one matrix exponential (Van Loan 1978), in float64.
+all three from one matrix exponential (Van Loan 1978), in float64. It holds ``exp(-F h)`` too, which
+overflows for a strong pull: so a stretch is halved until ``|F| h <= 1`` and put together again,
+``Q_{2h} = Q_h + Phi_h Q_h Phi_h^T``, a sum of positives.
 """
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -83,7 +86,32 @@ class LinearReference:
         return x @ self.drift_matrix.mT + self.offset
 
     def transition(self, length: float) -> Transition:
-        """The law of X at the end of a stretch of this length >= 0, given X at its start."""
+        """The law of X at the end of a stretch of this length >= 0, given X at its start.
+
+        Raises
+        ------
+        InvalidLawError
+            If the reference grows so fast that this law is beyond float64.
+        """
+        halvings = math.ceil(math.log2(max(1.0, self._size * length)))
+        phi, shift, cov = self._short(length / 2**halvings)
+        for _ in range(halvings):
+            phi, shift, cov = phi @ phi, shift + phi @ shift, cov + phi @ cov @ phi.mT
+        cov = (cov + cov.mT) / 2
+        if not all(bool(torch.isfinite(v).all()) for v in (phi, shift, cov)):
+            msg = (
+                f"over a stretch of length {length:g} this reference grows beyond float64: the "
+                f"1-norm of its drift matrix is {self._size:.3g}"
+            )
+            raise InvalidLawError(msg)
+        return Transition(phi, shift, cov)
+
+    @property
+    def _size(self) -> float:
+        return float(torch.linalg.matrix_norm(self.drift_matrix, 1))
+
+    def _short(self, length: float) -> Transition:
+        """The same where ``|F| length <= 1``."""
         d, f = self.dim, self.drift_matrix
         block = torch.zeros(2 * d, 2 * d, dtype=torch.float64)
         block[:d, :d], block[:d, d:], block[d:, d:] = -f, self.covariance_rate, f.mT
@@ -93,7 +121,7 @@ class LinearReference:
         line = torch.zeros(d + 1, d + 1, dtype=torch.float64)
         line[:d, :d], line[:d, d] = f, self.offset
         shift = exponential(line * length)[:d, d]
-        return Transition(phi, shift, (cov + cov.mT) / 2)
+        return Transition(phi, shift, cov)
 
 
 def exponential(m: Tensor) -> Tensor:

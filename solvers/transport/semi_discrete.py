@@ -24,6 +24,7 @@ from ..errors import InvalidLawError
 from ..parameters import parameter, points
 from ..parameters import weights as checked_weights
 from .semi_discrete_cells import CellRule, Cells, LineCells, RayCells
+from .semi_discrete_centre import centred
 from .semi_discrete_points import PointCells
 from .semi_discrete_polygons import PolygonCells
 from .semi_discrete_sources import Box, Line, Normals, Source, same_law
@@ -101,7 +102,10 @@ class SemiDiscreteMap:
         """
         if source is not None:
             self.require(source)
-        return (points(x, self.atoms) @ self.atoms.mT + self.heights).argmax(1)
+        centre = self.atoms.mean(0)  # or the squares of far atoms drown their distances
+        y = self.atoms - centre
+        heights = 0.5 * (self.potential - y.square().sum(1))
+        return ((points(x, self.atoms) - centre) @ y.mT + heights).argmax(1)
 
     def __call__(self, x: Tensor, source: Source | None = None) -> Tensor:
         """T(x) for points x of shape (B, d); name their ``source`` to have it checked.
@@ -175,7 +179,9 @@ def semi_discrete(
     (0.045333333333, True)
     """
     y, w = _targets(source, atoms, weights)
-    rule = _rule(source, y, samples)
+    near, centre = centred(source)
+    z = y - centre
+    rule = _rule(near, z, samples)
     goal = rule.tolerance if tolerance is None else tolerance
     if not goal > 0 or max_iterations < 0:
         msg = f"tolerance must be positive and steps at least 0, got {goal} and {max_iterations}"
@@ -184,7 +190,7 @@ def semi_discrete(
         psi, steps = rule.optimal(w), 0
         cells = rule(psi)
     else:
-        psi, cells, steps = newton(rule, w, _start(source, y, w), goal, max_iterations)
+        psi, cells, steps = newton(rule, w, _start(near, z, w), goal, max_iterations)
     found = [torch.from_numpy(v) for v in (y, w, psi - psi.mean(), cells.masses)]
     atoms, weights, potential, masses = found
     return SemiDiscreteMap(

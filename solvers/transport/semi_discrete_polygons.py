@@ -36,8 +36,11 @@ def neighbours(atoms: Array, psi: Array) -> Index:
     Atoms with an empty cell have none; if the lift is flat, everybody is a neighbour.
     """
     count = len(atoms)
-    lift = (atoms * atoms).sum(1) - psi
-    above = [*atoms.mean(0), 2 * float(lift.max()) - float(lift.min()) + 1.0]
+    atoms = atoms - atoms.mean(0)
+    unit = float(np.abs(atoms).max()) or 1.0  # Qhull rounds in units of its own
+    atoms = atoms / unit
+    lift = (atoms * atoms).sum(1) - psi / unit**2
+    above = [0.0, 0.0, 2 * float(lift.max()) - float(lift.min()) + 1.0]
     try:
         hull = ConvexHull(np.vstack([np.column_stack([atoms, lift]), above]), qhull_options="Qt")
     except (QhullError, ValueError):

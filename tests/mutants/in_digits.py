@@ -99,8 +99,8 @@ MUTANTS = [
     ),
     Mutant(
         "toy_models/networks.py",
-        "out[rows] = models[label](x[rows], t)",
-        "out[rows] = models[label - 1](x[rows], t)",
+        "out[rows] = models[label](x[rows], times)",
+        "out[rows] = models[label - 1](x[rows], times)",
         "the neighbour's class",
         CLASSES,
     ),

@@ -1,4 +1,4 @@
-"""Mistakes in entropy along a diffusion, and in the score equation of networks."""
+"""Mistakes in entropy, in the score equation of networks and in the split between clouds."""
 
 from __future__ import annotations
 
@@ -20,6 +20,7 @@ COMING = (
 LINES = (f"{ENTROPY}::test_sums_on_a_line_are_the_closed_forms_of_gaussians",)
 CLOCK = (f"{NETWORK}::test_it_is_the_residual_of_the_score_in_the_clock_lam_and_the_variable_u",)
 CLOSED = (f"{NETWORK}::test_a_scaled_score_of_a_normal_law_leaves_its_closed_form",)
+PARTS = (f"{UNIT}analysis/test_cloud_sources.py::test_on_a_line_the_parts_are_the_exact_ones",)
 SIGNS = (f"{NETWORK}::test_signs_are_unbiased_though_their_own_error_is_squared",)
 
 MUTANTS = [
@@ -141,5 +142,19 @@ MUTANTS = [
         "bent += part * (forth + back)",
         "the symmetric part for the curl",
         CLOCK,
+    ),
+    Mutant(
+        "analysis/score_error/clouds.py",
+        "made(asked, fine, used),",
+        "made(asked, grid, used),",
+        "the model's part measured on the coarse grid, which has the error of the steps",
+        PARTS,
+    ),
+    Mutant(
+        "analysis/score_error/clouds.py",
+        "float64) / on[-1].alpha",
+        "float64) / on[-1].sigma",
+        "another unit of length than the truth's",
+        PARTS,
     ),
 ]

@@ -112,7 +112,8 @@ MUTANTS = [
         (f"{CHOICE}::test_the_race_finds_who_wins_without_one_and_spends_less",),
     ),
     Mutant(
-        f"{THERE}starts.py", "x = (node.sigma * z)", "x = z", "starts of variance one",
+        "solvers/jobs/trial.py", "return grid[0].sigma * upload(", "return upload(",
+        "starts of variance one",
         (f"{CHOICE}::test_starts_on_an_exploding_process_have_its_deviation",),
     ),
     Mutant(

@@ -65,6 +65,13 @@ def code_of(wheel: Path) -> set[str]:
         return {n for n in archive.namelist() if n.endswith((".py", "py.typed"))}
 
 
+def test_the_wheel_holds_the_weights_of_the_networks_that_come_with_it(wheel: Path):
+    there = {f"fokker/{f.relative_to(ROOT)}" for f in ROOT.glob("toy_models/weights/*/*")}
+    with zipfile.ZipFile(wheel) as archive:
+        assert there
+        assert there <= set(archive.namelist())
+
+
 def test_the_wheel_holds_every_module_of_every_room(wheel: Path, expected: set[str]):
     assert code_of(wheel) == expected
     with zipfile.ZipFile(wheel) as archive:

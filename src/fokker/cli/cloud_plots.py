@@ -42,7 +42,7 @@ def transport_picture(a: Cloud, b: Cloud, mapped: Tensor, title: str) -> tuple[F
 def bridge_picture(
     a: Cloud, b: Cloud, times: Sequence[float], paths: Tensor, title: str
 ) -> tuple[Figure, str]:
-    """Sampled paths as a fan: against time on a line, in the plane coloured by time."""
+    """Sampled paths as a fan: against time on a line, else as curves in the plane."""
     figure, axes = _canvas(title)
     from ..paper_figs.figure import COLOURS, SOFT
 

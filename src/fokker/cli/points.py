@@ -6,6 +6,7 @@ import argparse
 import hashlib
 import io
 import zipfile
+import zlib
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
@@ -101,7 +102,7 @@ def _loaded(path: str, data: bytes, magic: bytes) -> dict[str, Any]:
     try:
         held = np.load(io.BytesIO(data))  # no pickles, by default
         found = {"points": held} if magic == _NPY else {k: held[k] for k in held.files}
-    except (ValueError, EOFError, zipfile.BadZipFile) as error:
+    except (ValueError, EOFError, zipfile.BadZipFile, zlib.error) as error:
         if "Object arrays" in str(error):
             why = "holds pickled Python objects, which can run code when they are read"
             _refuse(f"{path} {why}: save an array of numbers", error)

@@ -91,7 +91,7 @@ def result(a: Cloud, b: Cloud, found: CloudTransport, seconds: float) -> dict[st
     """All numbers of the result."""
     return {
         "points_a": len(a.points), "points_b": len(b.points), "dimension": a.dim,
-        "method": found.method, "cost": found.cost, "w2": found.distance,
+        "method": found.method, "cost": found.cost, "root_cost": found.distance,
         "squared_w2_at_least": found.lower, "squared_w2_at_most": found.upper,
         "iterations": found.iterations, "marginal_error": found.marginal_error,
         "tolerance": found.tolerance, "converged": found.converged, "seconds": seconds,
@@ -102,6 +102,7 @@ def result(a: Cloud, b: Cloud, found: CloudTransport, seconds: float) -> dict[st
 def page(a: Cloud, b: Cloud, found: CloudTransport, seconds: float) -> list[str]:
     """The result for a person."""
     of = "of the two Gaussians" if found.method == "gaussian" else "of the plan"
+    w2 = "" if found.method == "sinkhorn" else f", W2 {of if 'Gauss' in of else 'of the clouds'}"
     facts = found.facts
     extra = ""
     if facts:
@@ -113,7 +114,7 @@ def page(a: Cloud, b: Cloud, found: CloudTransport, seconds: float) -> list[str]
         ("B", f"{len(b.points)} points, d = {b.dim}, {b.name}"),
         ("method", found.method + extra),
         ("cost", f"{found.cost:.9g}, the mean squared distance {of}"),
-        ("W2", f"{found.distance:.9g} {of}"),
+        ("root of the cost", f"{found.distance:.9g}{w2}"),
         ("W2^2 of the clouds", ", ".join(sides)),
         ("iterations", "-" if found.iterations is None else str(found.iterations)),
         ("marginal error", marginal_words(found)),
@@ -134,6 +135,6 @@ def _picture(a: Cloud, b: Cloud, found: CloudTransport) -> tuple[bytes, str]:
     from .cloud_plots import transport_picture
 
     figure, words = transport_picture(
-        a, b, found.mapped, f"{found.method}: W2 = {found.distance:.4g}"
+        a, b, found.mapped, f"{found.method}: root of the cost = {found.distance:.4g}"
     )
     return picture(figure, "png"), words
