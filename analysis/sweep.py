@@ -16,6 +16,7 @@ import functools
 import hashlib
 import itertools
 import json
+import math
 import os
 import re
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
@@ -60,6 +61,11 @@ class Config:
     count: int = 32
     seed: int = 0
     reference: int = 128
+
+    def __post_init__(self) -> None:
+        if not math.isfinite(self.guidance):
+            msg = f"the guidance of a sweep must be a finite number, got {self.guidance}"
+            raise AnalysisError(msg)
 
     @property
     def file(self) -> str:
@@ -187,7 +193,8 @@ def sweep(
         msg = f"a sweep needs at least one process, got {jobs}"
         raise AnalysisError(msg)
     place = writable_folder(folder)
-    left = [cfg for cfg in todo if _read(place, cfg) is None]
+    there = ((cfg, _read(place, cfg)) for cfg in todo)
+    left = [cfg for cfg, found in there if found is None or "failed" in found]
     done = len(todo) - len(left)
     show = progress or (lambda _done, _total: None)
     show(done, len(todo))

@@ -31,7 +31,6 @@ STARTS = {
 FEW = (0.0, 0.7, 1.4, 2.1)
 _SHEN = "Shen, Berlinghieri & Broderick 2024, arXiv:2408.06277"
 _OURS = "this project"
-SMALL = {"rounds": 12, "rounds_plane": 10}
 
 
 def rotating() -> LinearReference:

@@ -40,7 +40,6 @@ EXTENT, PIXELS = 3.0, 260
 _LI = "Li et al. 2023, arXiv:2307.11308"
 _OWN = f"asked of {_LI}, not said there"
 _PALETTE = (*COLOURS, "#7bb4d9", "#f0a878")
-SMALL = {"training": 128, "batch": 1000, "nfes": (5, 10), "pixels": 130}
 
 
 def centres() -> Tensor:
@@ -61,9 +60,7 @@ def between(x: Tensor) -> int:
     return int((torch.cdist(x, centres()).amin(1) > FAR * WIDTH).sum())
 
 
-def data(
-    *, training: int = 256, batch: int = 2000, nfes: Sequence[int] = NFES, pixels: int = PIXELS
-) -> Data:
+def data(*, training: int = 256, batch: int = 2000, nfes: Sequence[int] = NFES) -> Data:
     """Counts between modes, samples to show, cells and distances to the training data."""
     law, process = ring(), VPLinear()
     known = law.sample(training, seed=0)
@@ -77,7 +74,7 @@ def data(
     out["shown"] = {}
     for name in progress(list(SAMPLERS), "samplers"):
         _run(out, name, fit, law, z, known)
-    out["cells"] = _cells(fit, known, pixels)
+    out["cells"] = _cells(fit, known)
     return out
 
 
@@ -97,14 +94,14 @@ def _run(out: Data, name: str, fit: DpmOt, law: GaussianMixture, z: Tensor, know
     out["counts"][name] = paths
 
 
-def _cells(fit: DpmOt, known: Tensor, pixels: int) -> dict[str, Any]:
+def _cells(fit: DpmOt, known: Tensor) -> dict[str, Any]:
     """The mode of the training point that each pixel of noise is sent to, and each cell's."""
-    line = np.linspace(-EXTENT, EXTENT, pixels)
+    line = np.linspace(-EXTENT, EXTENT, PIXELS)
     x = np.stack(np.meshgrid(line, line), axis=-1).reshape(-1, 2)
     cell = fit.map.assign(torch.from_numpy(x))
     mode = torch.cdist(known, centres()).argmin(1)
     return {
-        "cell": cell.reshape(pixels, pixels).tolist(),
+        "cell": cell.reshape(PIXELS, PIXELS).tolist(),
         "mode": mode.tolist(),
         "atoms": fit.map.atoms.numpy().round(4).tolist(),
     }

@@ -42,7 +42,7 @@ NFES = (4, 5, 6, 8, 10, 15, 20, 40, 80)
 FEW = (5, 6, 8, 10)
 SIGMA_DATA = 0.5
 _ZHENG = "Zheng, Lu, Chen & Zhu 2023, arXiv:2310.13268"
-SMALL = {"nfes": (5, 6, 8, 10), "fitted_on": 128, "batch": 32, "nodes": 20}
+SMALL = {"nfes": (5, 6, 8, 10), "nodes": 20}
 
 
 def _law(name: str) -> Problem:

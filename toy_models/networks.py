@@ -236,9 +236,10 @@ def find_network(text: str) -> Network:
     file, colon, function = text.rpartition(":")
     if colon and file.endswith(".py"):
         return _own(file, function)
-    if (Path(text).expanduser() / RECORD).is_file():
-        return load_network(Path(text).expanduser())
-    if text and (Path(text).expanduser().exists() or _HUB.fullmatch(text)):
+    folder = _folder(text)
+    if folder is not None and (folder / RECORD).is_file():
+        return load_network(folder)
+    if folder is not None or _HUB.fullmatch(text):
         from ..solvers.networks.diffusers_networks import from_diffusers
 
         return from_diffusers(text)
@@ -248,6 +249,15 @@ def find_network(text: str) -> Network:
         "owner/name on the hub"
     )
     raise NetworkError(msg)
+
+
+def _folder(text: str) -> Path | None:
+    """The file or folder of that name, if there is one."""
+    try:
+        path = Path(text).expanduser()
+        return path if text and path.exists() else None
+    except (OSError, ValueError, RuntimeError):  # too long, a null byte, an unknown user
+        return None
 
 
 def _own(file: str, function: str) -> Network:

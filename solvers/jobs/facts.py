@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import hashlib
 import platform
+from collections.abc import Mapping
+from dataclasses import fields, is_dataclass
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
+import numpy as np
 import torch
 from torch import nn
 
@@ -18,7 +21,9 @@ from ..networks.process_text import process_to_dict
 def network_facts(network: Network) -> dict[str, Any]:
     """All of a network that its samples depend on and that can be written down.
 
-    The weights enter by their SHA-256; an exact network has none, and is known by its name.
+    The weights enter by their SHA-256, and so does what the call holds beside them: two sets of
+    texts are two networks. What a function of your own computes cannot be known: a network of one
+    is known by its name.
     """
     try:
         process: Any = process_to_dict(network.process)
@@ -33,7 +38,41 @@ def network_facts(network: Network) -> dict[str, Any]:
         "null_class": network.null_class,
         "sigma_data": network.sigma_data,
         "weights": None if network.module is None else weights_digest(network.module),
+        "call": call_digest(network),
     }
+
+
+def call_digest(network: Network) -> str:
+    """SHA-256 of what the call of a network holds beside the module: texts, laws, how it is asked.
+
+    Fields of dataclasses are followed, those with a leading underscore left out; functions and
+    other objects say nothing about themselves.
+    """
+    found = hashlib.sha256()
+
+    def enter(value: Any) -> None:
+        if isinstance(value, nn.Module):
+            found.update((b"module" if network.module else weights_digest(value).encode()) + b"|")
+        elif isinstance(value, (torch.Tensor, np.ndarray)):
+            tensor = torch.as_tensor(value)
+            found.update(f"{tensor.dtype}|{tuple(tensor.shape)}|".encode() + numbers(tensor))
+        elif is_dataclass(value) and not isinstance(value, type):
+            found.update(f"{type(value).__qualname__}|".encode())
+            for field in fields(value):
+                if not field.name.startswith("_"):
+                    found.update(f"{field.name}|".encode())
+                    enter(getattr(value, field.name))
+        elif isinstance(value, (Mapping, list, tuple)):
+            pairs = value.items() if isinstance(value, Mapping) else enumerate(value)
+            found.update(f"{len(value)}|".encode())
+            for key, part in sorted(pairs, key=lambda pair: str(pair[0]).zfill(20)):
+                found.update(f"{key}|".encode())
+                enter(part)
+        elif value is None or isinstance(value, (bool, int, float, str)):
+            found.update(f"{value!r}|".encode())
+
+    enter(network.call)
+    return found.hexdigest()
 
 
 def weights_digest(module: nn.Module) -> str:

@@ -171,10 +171,10 @@ def identity(found: Mapping[str, Any]) -> str:
 
 def difference(there: Mapping[str, Any], here: Mapping[str, Any]) -> str | None:
     """The first field in which two jobs differ, in words; None if they are one job."""
-    for name in here:
-        if name not in there or there[name] != here[name]:
-            old = str(there.get(name, "missing"))[:60]
-            return f"{name} is {old} there and {str(here[name])[:60]} here"
+    for name in dict.fromkeys([*here, *there]):
+        old, new = (str(found.get(name, "missing"))[:60] for found in (there, here))
+        if (name in there) != (name in here) or there[name] != here[name]:
+            return f"{name} is {old} there and {new} here"
     return None
 
 

@@ -27,7 +27,7 @@ def write_manifest(folder: Folder, facts: Mapping[str, Any]) -> dict[str, Any]:
     """
     while True:
         found = manifest(folder, facts)
-        text = json.dumps(found, indent=1, ensure_ascii=False, allow_nan=False)
+        text = json.dumps(found, indent=1, allow_nan=False)
         write_text_atomic(folder.path / "manifest.json", text + "\n")
         if _seen(folder) <= {tuple(b["ids"]) for b in found["batches"]}:
             break

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import math
 from typing import Any
 
 import numpy as np
@@ -33,7 +34,7 @@ def pixel_range(network: Network) -> tuple[float, float]:
         low, high = (float(v) for v in found)
     except (TypeError, ValueError):
         low = high = 0.0
-    if not low < high:
+    if not -math.inf < low < high < math.inf:
         msg = f"the range of pixels of {network.name!r} must be two numbers, got {found!r}"
         raise JobError(msg)
     return low, high

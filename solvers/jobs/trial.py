@@ -68,9 +68,13 @@ class Trial:
         self.plan: Plan | None = None
         accepted = inspect.signature(self.entry.build).parameters
         own = [n for n in accepted if n not in _NOT_OPTIONS]
-        for name in job.options:
+        for name, value in job.options.items():
             if name not in own:
                 msg = f"{job.sampler} has no option {name!r}; its options: {', '.join(own) or '-'}"
+                raise JobError(msg)
+            default = self.entry.options.get(name, accepted[name].default)
+            if type(default) in (int, float) and isinstance(value, str):
+                msg = f"the option {name} of {job.sampler} is a number, got {value!r}"
                 raise JobError(msg)
         if self.entry.kind == "plan":
             self.plan = self.entry(network.process, self.grid, **job.options)

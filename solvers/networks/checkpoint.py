@@ -43,6 +43,7 @@ _KINDS = (
     (b"\x93NUMPY", "a NumPy array"),
     (b"version https://git-lfs", "the stand-in of a large file that git has not fetched"),
 )
+_AXES = 64
 _REASON = "only safetensors is read, since reading a pickle runs the program in it"
 
 
@@ -232,8 +233,8 @@ def _entry(key: str, value: Any, name: str) -> Entry:
     if not isinstance(dtype, str) or dtype not in SIZES:
         msg = f"{where} has the dtype {str(dtype)[:40]!r}; accepted: {', '.join(SIZES)}"
         raise CheckpointError(msg)
-    if not _counts(shape):
-        msg = f"{where} has the shape {str(shape)[:80]}; accepted: a list of integers >= 0"
+    if not _counts(shape) or len(shape) > _AXES:  # a product of millions never ends
+        msg = f"{where} has the shape {str(shape)[:80]}; accepted: up to {_AXES} integers >= 0"
         raise CheckpointError(msg)
     if not _counts(offsets) or len(offsets) != 2:
         msg = f"{where} has the offsets {str(offsets)[:80]}; accepted: two integers >= 0"

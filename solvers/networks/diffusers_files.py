@@ -149,8 +149,11 @@ def _fetched(
     cache_dir: str | os.PathLike[str] | None,
 ) -> Path:
     """The folder of a hub name in the cache of this machine, fetched if needed and allowed."""
-    from huggingface_hub import snapshot_download
-
+    try:
+        from huggingface_hub import snapshot_download
+    except ImportError as reason:
+        msg = f"{name!r} is no folder here, and to look it up on the hub: pip install diffusers"
+        raise NetworkError(msg) from reason
     stem = f"{STEM}.{variant}" if variant else STEM
     wanted = ["model_index.json", "scheduler_config.json", "scheduler/scheduler_config.json"]
     for place in [f"{subfolder}/"] if subfolder else ["", *(f"{n}/" for n in NETWORKS)]:

@@ -28,7 +28,7 @@ from ..process import Process
 from .asking import check_answers
 from .diffusers_call import DiffusersCall, arranged
 from .diffusers_files import Files, find_files, weight_headers
-from .diffusers_training import training_of
+from .diffusers_training import NEEDED, training_of
 from .errors import CheckpointError, NetworkError
 from .network import Network
 from .strict_json import is_count
@@ -174,8 +174,7 @@ def _module(files: Files, variant: str | None) -> nn.Module:
             output_loading_info=True,
         )
     except ImportError as reason:
-        msg = "networks of diffusers need it: pip install diffusers"
-        raise NetworkError(msg) from reason
+        raise NetworkError(NEEDED) from reason
     except (OSError, ValueError, RuntimeError, TypeError, LookupError, ArithmeticError) as reason:
         if isinstance(reason, NetworkError):
             raise

@@ -7,6 +7,7 @@ with a table of betas            levels i = 0 .. N-1,       ``t N - 1``, which i
                                  level i at t = (i + 1)/N   and goes on between the levels
 FlowMatch*, or use_flow_sigmas   alpha = 1 - t, sigma = t   ``t N``, N = num_train_timesteps
 EDM*                             alpha = 1, sigma = t       ``log(sigma)/4``, of c_in x
+CosineDPM*                       alpha = 1, sigma = t       ``2 atan(sigma)/pi``, of c_in x
 ScoreSdeVe                       exploding, geometric       sigma
 ===============================  =========================  ===================================
 
@@ -37,6 +38,7 @@ from .strict_json import is_count, is_number
 BETAS = ("linear", "scaled_linear", "squaredcos_cap_v2", "sigmoid")
 """Names of tables that diffusers computes."""
 
+NEEDED = "networks of diffusers need it: pip install diffusers"
 _MOST = 100_000
 
 
@@ -97,11 +99,20 @@ def training_of(
         msg = f"num_train_timesteps must be an integer from 2 to {_MOST}, got {str(steps)[:40]}"
         raise NetworkError(msg)
     lam_range = _range(process, steps, config)
-    return Training(process, kind, lam_range, _shown(process, steps, sigma_data), sign, sigma_data)
+    shown = _shown(process, steps, sigma_data)
+    if str(config.get("_class_name")).startswith("CosineDPM") and isinstance(process, EDM):
+        scale = shown
+        shown = lambda t: (scale(t)[0], math.atan(t) * 2.0 / math.pi)  # noqa: E731
+    return Training(process, kind, lam_range, shown, sign, sigma_data)
 
 
 def _process(config: Mapping[str, Any]) -> Process:
     name = str(config.get("_class_name", ""))
+    for field, value in (("timestep_type", "continuous"), ("invert_sigmas", True)):
+        if config.get(field) == value:
+            msg = f"networks of a scheduler with {field} = {value!r} are told other levels than "
+            msg += "those known here"
+            raise NetworkError(msg)
     try:
         if name.startswith("FlowMatch") or config.get("use_flow_sigmas") is True:
             return RectifiedFlow()
@@ -121,8 +132,10 @@ def _process(config: Mapping[str, Any]) -> Process:
 
 def _table(config: Mapping[str, Any]) -> np.ndarray:
     """``alphas_cumprod``, as the schedulers of diffusers compute it."""
-    from diffusers.schedulers.scheduling_ddpm import DDPMScheduler
-
+    try:
+        from diffusers.schedulers.scheduling_ddpm import DDPMScheduler
+    except ImportError as reason:
+        raise NetworkError(NEEDED) from reason
     steps, betas = config.get("num_train_timesteps", 1000), config.get("trained_betas")
     given: dict[str, Any] = {
         "beta_start": _number(config, "beta_start", 1e-4),

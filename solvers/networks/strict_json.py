@@ -109,8 +109,8 @@ def unreadable(path: str | os.PathLike[str], what: str, reason: Exception) -> st
 def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     found = dict(pairs)
     if len(found) < len(pairs):
-        keys = [key for key, _ in pairs]
-        twice = next(key for key in keys if keys.count(key) > 1)
+        seen: set[str] = set()
+        twice = next(key for key, _ in pairs if key in seen or seen.add(key))
         msg = f"the key {twice[:80]!r} is there twice"
         raise ValueError(msg)
     return found

@@ -11,6 +11,8 @@ from torch import Tensor
 from ..errors import InvalidLawError
 from .cost import weights_of
 
+LARGEST = 1e150  # coordinates whose squared distances float64 holds
+
 
 @dataclass(frozen=True, eq=False)
 class Cloud:
@@ -19,8 +21,8 @@ class Cloud:
     Raises
     ------
     InvalidLawError
-        If the points are not (n, d), not finite, or the weights are not as said; the sentence
-        begins with ``name``.
+        If the points are not (n, d), not finite, above 1e150, or the weights are not as said; the
+        sentence begins with ``name``.
     """
 
     points: Any
@@ -38,6 +40,12 @@ class Cloud:
             msg = (
                 f"{self.name} has {len(bad)} of {len(x)} points that are not finite, the first is "
                 f"row {bad[0]}"
+            )
+            raise InvalidLawError(msg)
+        if float(x.abs().max()) > LARGEST:
+            msg = (
+                f"{self.name} has a coordinate of {float(x.abs().max()):.3g}, above {LARGEST:g}: "
+                "its square is beyond float64, choose a larger unit"
             )
             raise InvalidLawError(msg)
         try:
@@ -96,8 +104,8 @@ def mean_squared_distance(a: Cloud, b: Cloud) -> float:
     distance = float(spread + (a.mean - b.mean).square().sum())
     if not distance > 0:
         msg = (
-            f"all points of {a.name} and {b.name} are one and the same, so epsilon has no unit: "
-            "transport them by another method, or bridge them with a sigma"
+            f"all points of {a.name} and {b.name} are one and the same, or closer than 1e-154, so "
+            "epsilon has no unit: transport them by another method, or bridge them with a sigma"
         )
         raise InvalidLawError(msg)
     return distance

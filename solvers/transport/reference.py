@@ -12,7 +12,7 @@ overflows for a strong pull: so a stretch is halved until ``|F| h <= 1`` and put
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 import torch
@@ -28,6 +28,10 @@ class Transition(NamedTuple):
     phi: Tensor
     shift: Tensor
     cov: Tensor
+
+
+_MOST = 64
+"""Transitions that a reference keeps: a bridge asks for one length several times."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -56,6 +60,7 @@ class LinearReference:
     drift_matrix: Tensor
     diffusion: Tensor
     offset: Any = None
+    _kept: dict[float, Transition] = field(init=False, repr=False, default_factory=dict)
 
     def __post_init__(self) -> None:
         f = _matrix(self.drift_matrix, "drift_matrix", None)
@@ -93,6 +98,14 @@ class LinearReference:
         InvalidLawError
             If the reference grows so fast that this law is beyond float64.
         """
+        if length not in self._kept:
+            if len(self._kept) >= _MOST:
+                self._kept.clear()
+            with torch.inference_mode(False):  # what is kept may be used with gradients later
+                self._kept[length] = self._computed(length)
+        return self._kept[length]
+
+    def _computed(self, length: float) -> Transition:
         halvings = math.ceil(math.log2(max(1.0, self._size * length)))
         phi, shift, cov = self._short(length / 2**halvings)
         for _ in range(halvings):
@@ -156,4 +169,5 @@ def brownian(dim: int, sigma: float = 1.0) -> LinearReference:
 def ornstein_uhlenbeck(dim: int, kappa: float, sigma: float, mean: float = 0.0) -> LinearReference:
     """``dX = kappa (mean - X) du + sigma dW``."""
     eye = torch.eye(dim, dtype=torch.float64)
-    return LinearReference(-kappa * eye, sigma * eye, torch.full((dim,), kappa * mean))
+    offset = torch.full((dim,), kappa * mean, dtype=torch.float64)
+    return LinearReference(-kappa * eye, sigma * eye, offset)

@@ -14,6 +14,7 @@ refused where it is named.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -169,8 +170,9 @@ class Memorisation(NamedTuple):
     """How close samples are to training data.
 
     ``to_data``: median distance of a sample to its nearest training point; ``among_data``: of a
-    training point to its nearest other one; ``ratio`` of the two, about 1 for fresh samples and 0
-    for copies; ``distinct``: how many different samples there are, to six digits.
+    training point to its nearest other one; ``ratio`` of the two, about 1 for fresh samples, 0 for
+    copies, and infinite where most training points are repeated; ``distinct``: how many different
+    samples there are, to six digits.
     """
 
     to_data: float
@@ -208,4 +210,6 @@ def memorisation(x: Tensor, data: Tensor) -> Memorisation:
     among_data = float(among.fill_diagonal_(torch.inf).amin(1).median())
     scale = float(data.abs().max()) or 1.0
     distinct = len(torch.unique((x.flatten(1).double() / scale * 1e6).round(), dim=0))
-    return Memorisation(to_data, among_data, to_data / among_data if among_data else 0.0, distinct)
+    apart = math.inf if to_data else 0.0  # where training points are repeated
+    ratio = to_data / among_data if among_data else apart
+    return Memorisation(to_data, among_data, ratio, distinct)

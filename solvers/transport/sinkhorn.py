@@ -170,7 +170,7 @@ def epsilon_of(epsilon: float | None, fraction: float | None, mean: float) -> fl
     Raises
     ------
     InvalidLawError
-        If it is not positive and finite, or both or none are given.
+        If it is not positive and finite, the mean cost is 0 or infinite, or both or none are given.
     """
     if (epsilon is None) == (fraction is None):
         msg = f"give epsilon or fraction, one of them, got {epsilon} and {fraction}"
@@ -180,6 +180,9 @@ def epsilon_of(epsilon: float | None, fraction: float | None, mean: float) -> fl
         msg = f"{name} must be positive and finite, got {value}"
         raise InvalidLawError(msg)
     eps = float(value) if epsilon is not None else float(value) * mean
+    if eps == math.inf:
+        msg = f"the mean cost is {mean}, beyond float64: choose a larger unit of the points"
+        raise InvalidLawError(msg)
     if eps <= 0.0:
         msg = f"the mean cost is {mean}: give epsilon itself, not a fraction of it"
         raise InvalidLawError(msg)

@@ -75,7 +75,7 @@ def guided(
         raise InvalidPlanError(msg)
 
     def mixed(x: Tensor, t: Any) -> Tensor:
-        inside = [low <= node.lam <= high for node in nodes_of(process, t, x)]
+        inside = [_between(low, node.lam, high) for node in nodes_of(process, t, x)]
         if not any(inside):
             return conditional(x, t)
         if both is not None:
@@ -92,6 +92,12 @@ def guided(
         return out
 
     return mixed
+
+
+def _between(low: float, lam: float, high: float) -> bool:
+    """Whether a level is in the closed interval, though its way through t has rounded it."""
+    slack = 1e-9 * max(1.0, abs(lam)) if math.isfinite(lam) else 0.0
+    return low - slack <= lam <= high + slack
 
 
 def _check_overflow(out: Tensor, a: Tensor, b: Tensor, weight: float) -> None:

@@ -1,4 +1,4 @@
-"""Mistakes in entropy, in the score equation of networks and in the split between clouds."""
+"""Mistakes in entropy, in the score equation of networks, in the split between clouds; memory."""
 
 from __future__ import annotations
 
@@ -156,5 +156,25 @@ MUTANTS = [
         "float64) / on[-1].sigma",
         "another unit of length than the truth's",
         PARTS,
+    ),
+    Mutant(
+        "solvers/transport/sinkhorn_kernel.py",
+        "device=cost.device) if stored else None",
+        "device=cost.device)",
+        "a matrix that is held though none was asked for",
+        (
+            f"{UNIT}transport/test_sinkhorn_memory.py::"
+            "test_without_a_matrix_memory_grows_with_the_points_and_not_with_their_pairs",
+        ),
+    ),
+    Mutant(
+        "solvers/transport/cost.py",
+        "size = max(1, min(n, entries // m))",
+        "size = max(1, min(n, entries))",
+        "blocks of as many rows as entries",
+        (
+            f"{UNIT}transport/test_sinkhorn_memory.py::"
+            "test_a_gradient_and_a_law_with_itself_need_no_matrix_either",
+        ),
     ),
 ]

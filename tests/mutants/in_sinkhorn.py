@@ -122,8 +122,7 @@ MUTANTS = [
         MAIN, "if not plan.converged:", "if False:", "a missed tolerance kept quiet", LOUD,
     ),
     Mutant(
-        f"{FOLDER}discrete.py", "torch.from_numpy(log[\"v\"])\n",
-        "-torch.from_numpy(log[\"v\"])\n",
-        "a flipped potential", EXACT,
+        f"{FOLDER}discrete.py", "f, g = (unit *", "f, g = (-unit *",
+        "flipped potentials", EXACT,
     ),
 ]  # fmt: skip

@@ -21,6 +21,7 @@ MOMENTS = at(CLOUDS, "moments_are_those_of_the_weighted_cloud_itself")
 PLANE = at(CLOUDS, "the_plane_of_a_picture_is_that_of_most_variance")
 PINNED = at(BRIDGES, "the_pinned_law_is_the_conditional_of_the_joint_law")
 TOGETHER = at(BRIDGES, "paths_have_the_covariance_of_the_brownian_bridge_at_all_times_together")
+PULL = at(BRIDGES, "a_strong_pull_forgets_its_start_and_a_strong_push_is_refused")
 SHORT = at(BRIDGES, "transitions_are_right_to_rounding_over_short_stretches_too")
 COUPLED = at(BRIDGES, "two_points_an_end_are_coupled_in_closed_form")
 MIXTURE = at(BRIDGES, "mean_and_covariance_are_those_of_a_mixture_of_pinned_references")
@@ -93,8 +94,14 @@ MUTANTS = [
     Mutant(PATH, "spread = torch.trace(a) + torch.trace(b) - 2 * torch.trace(self.bridge.cross)",
            "spread = torch.trace(a) + torch.trace(b) - torch.trace(self.bridge.cross)",
            "missing factor 2", MOVED),
-    Mutant(PATH, "sigma = noise_of(fraction * float(distance))",
-           "sigma = noise_of(2 * fraction * float(distance))", "epsilon and sigma apart", EPSILON),
+    Mutant(PATH, "sigma = noise_of(fraction * mean_squared_distance(a, b))",
+           "sigma = noise_of(2 * fraction * mean_squared_distance(a, b))", "epsilon and sigma apart", EPSILON),
+    Mutant(CLOUD, "distance = float(spread + (a.mean", "distance = float(spread - (a.mean",
+           "the unit of epsilon without its means", EPSILON),
+    Mutant(REFERENCE, "phi @ phi, shift + phi @ shift,", "phi @ phi, shift + shift,",
+           "the first half not carried on", PULL),
+    Mutant(REFERENCE, "cov + phi @ cov @ phi.mT\n", "cov + cov\n",
+           "the first half's noise not carried on", PULL),
     Mutant(PATH, "rest = bridge.cov_b - slope @ bridge.cross", "rest = bridge.cov_b",
            "the end's noise counted twice", SAMPLED),
     Mutant(OUT, "file=sys.stderr,\n    )\n    return 1", "file=sys.stderr,\n    )\n    return 0",

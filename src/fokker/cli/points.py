@@ -78,7 +78,7 @@ def _refuse(sentence: str, cause: Exception | None = None) -> NoReturn:
 
 
 def _arrays(path: str) -> dict[str, Any]:
-    """'points', and 'weights' where the file has them; float64 arrays."""
+    """'points', and 'weights' where the file has them; float64 arrays, float32 ones as they are."""
     suffix = Path(path).suffix.lower()
     if suffix not in SUFFIXES:
         _refuse(f"points are read from {', '.join(SUFFIXES)} files, got {path!r}")
@@ -119,7 +119,8 @@ def _numbers(name: str, value: Any) -> Any:
 
     if value.dtype.kind not in "fiu":
         _refuse(f"{name} must be real numbers, got the dtype {value.dtype}")
-    return np.asarray(value, dtype=np.float64)
+    # weights of single precision sum to one in single precision: they are checked as such
+    return np.asarray(value, dtype=np.float32 if value.dtype == np.float32 else np.float64)
 
 
 def _table(path: str, data: bytes) -> Any:

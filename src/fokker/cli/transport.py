@@ -102,7 +102,8 @@ def result(a: Cloud, b: Cloud, found: CloudTransport, seconds: float) -> dict[st
 def page(a: Cloud, b: Cloud, found: CloudTransport, seconds: float) -> list[str]:
     """The result for a person."""
     of = "of the two Gaussians" if found.method == "gaussian" else "of the plan"
-    w2 = "" if found.method == "sinkhorn" else f", W2 {of if 'Gauss' in of else 'of the clouds'}"
+    named = {"gaussian": f", W2 {of}", "sinkhorn": ""}  # an entropic plan is not the best one
+    w2 = named.get(found.method, ", W2 of the clouds")
     facts = found.facts
     extra = ""
     if facts:

@@ -75,6 +75,16 @@ def test_the_closed_form_is_that_of_the_moments():
     assert found.plan is None
 
 
+def test_with_hardly_any_noise_the_closed_bridge_is_the_optimal_map():
+    """What is left over of X_1 given X_0 is below rounding: 0, not a root of a negative number."""
+    for sigma in (1e-9, 1e-6):
+        found = bridged("gaussian", 20, sigma=sigma)
+        image = transport_clouds(*ends(), "gaussian").arrays
+        x0, x1 = found.paths[:, 0], found.paths[:, -1]
+        moved = image["mean_b"] + (x0 - image["mean_a"]) @ image["matrix"]
+        assert float((x1 - moved).abs().max()) < 20 * sigma + 1e-7
+
+
 def test_epsilon_means_the_same_as_for_transport():
     """The Brownian bridge of clouds has the entropic plan with ``epsilon = 2 sigma^2``."""
     found = bridge_clouds(*ends(), fraction=0.1, count=2, effort={"tolerance": 1e-10})

@@ -31,9 +31,9 @@ def line(mean: float, var: float) -> Gaussian:
 
 @pytest.mark.parametrize(("name", "eta"), [("dpmpp_2m", 0.0), ("sde_dpmpp_2m", 1.0)])
 def test_on_a_line_the_parts_are_the_exact_ones(name: str, eta: float):
-    """Sliced W2 is W2 there; n = 4000 resolve 6 standard errors of a width, 0.1 of it."""
+    """Sliced W2 is W2 there; two steps err by 0.2, and n = 4000 resolve 0.04 of it."""
     truth, believed = (0.5, 0.4), (0.1, 0.9)
-    grid = uniform_lam(VP, -2.0, 2.0).grid(5)
+    grid = uniform_lam(VP, -2.0, 2.0).grid(2)
     found = cloud_sources(get(name), line(*truth), line(*believed), VP, grid, n=4000)
     exact = four_sources(
         get(name)(VP, grid), normal([truth[0]], [truth[1]]), normal([believed[0]], [believed[1]]),
@@ -41,20 +41,18 @@ def test_on_a_line_the_parts_are_the_exact_ones(name: str, eta: float):
     )  # fmt: skip
     alpha = grid[-1].alpha
     for part in ("initialisation", "model", "discretisation"):
-        assert getattr(found, part) == pytest.approx(getattr(exact, part) / alpha, abs=0.05)
+        assert getattr(found, part) == pytest.approx(getattr(exact, part) / alpha, abs=0.04)
     assert found.model > 0.2
     assert found.resolved("model")
     assert found.reference < 0.1
 
 
-@pytest.mark.parametrize(
-    "name", ["dpmpp_2m", "ancestral", "sde_dpmpp_2m", "dpm_solver_23_adaptive"]
-)
+@pytest.mark.parametrize("name", ["ddim", "ancestral", "dpm_solver_12_adaptive"])
 def test_every_kind_of_sampler_has_its_parts_and_they_bound_the_whole(name: str):
     p = problem("mixture")
     model = Perturbed(p.law, FourierField.random(p.law.dim, seed=1), 0.3)
-    grid = uniform_lam(p.process, -3.0, 1.5).grid(6)
-    found = cloud_sources(get(name), p.law, model, p.process, grid, n=300, refine=4)
+    grid = uniform_lam(p.process, -3.0, 1.5).grid(4)
+    found = cloud_sources(get(name), p.law, model, p.process, grid, n=64, refine=2)
     assert all(math.isfinite(v) and v >= 0 for v in found)
     assert found.total <= sum(found[1:5]) * (1 + 1e-12)
     assert found.model > 0
@@ -63,12 +61,12 @@ def test_every_kind_of_sampler_has_its_parts_and_they_bound_the_whole(name: str)
 def test_without_an_error_of_the_model_its_part_is_nothing():
     p = problem("mixture")
     network = exact_network("exact", p.law, p.process, (-3.0, 3.0))
-    grid = uniform_lam(p.process, -3.0, 1.5).grid(12)
-    found = cloud_sources(get("dpmpp_2m"), p.law, network, p.process, grid, n=300)
+    grid = uniform_lam(p.process, -3.0, 1.5).grid(8)
+    found = cloud_sources(get("dpmpp_2m"), p.law, network, p.process, grid, n=200)
     assert found.model < 1e-12
     assert not found.resolved("discretisation")
     called = cloud_sources(
-        get("dpmpp_2m"), p.law, network.model(prediction="data"), p.process, grid, n=300
+        get("dpmpp_2m"), p.law, network.model(prediction="data"), p.process, grid, n=200
     )
     assert called == pytest.approx(found, abs=1e-12)
 

@@ -179,6 +179,7 @@ def test_the_first_gain_is_of_order_gamma_squared_over_n():
         (lambda: corrupted_conditional(Conditional(np.array([[np.nan]]), TRUTH.cov), 1.0, 0.1),
          "finite matrix"),
         (lambda: corrupted_fit(np.ones((3, 1)), np.ones((2, 1)), 0.1), "for each sample"),
+        (lambda: corrupted_fit(np.ones(3), np.ones(3), 0.1), r"\(n, p\), got \(3,\) and \(3,\)"),
         (lambda: few_shot(2, 0.1, **SHOTS), "n >= 3"),
         (lambda: few_shot(9, 0.1, slope=1.0, var=0.0), "positive variances"),
     ],

@@ -140,6 +140,7 @@ def test_neither_never_stopping_nor_never_starting_teaches_a_density():
     assert stopped_error(1000, 2, 1e-4) > 1e4
     assert stopped_error(1000, 2, 1e4) == pytest.approx(1.0, abs=1e-6)
     assert best_stop(1000, 2).error < 0.03
+    assert best_stop(10, 3000).error == pytest.approx(1.0)  # nor do few points in many dimensions
 
 
 # subspaces
@@ -181,6 +182,7 @@ def test_off_the_subspace_the_score_grows_as_one_over_the_square_of_the_noise():
         (lambda: stopped_error(0, 1, 1.0), "n >= 1"),
         (lambda: stopped_error(3, 1, 0.0), "sigma > 0"),
         (lambda: best_stop(1, 2), "at least 2"),
+        (lambda: stopped_error(10, 400, 0.1), "beyond 1e300: stop 400 dimensions earlier"),
         (lambda: lifted_score(None, torch.eye(2), torch.zeros(1, 2), 1.0, 0.0), "sigma > 0"),
         (lambda: lifted_score(None, torch.ones(2, 1), torch.zeros(1, 2), 1.0, 1.0), "orthonormal"),
     ],

@@ -137,6 +137,7 @@ def test_too_much_noise_blurs_a_curve_by_a_closed_amount():
         truth = math.sqrt(float((best - np.sin(omega * z)) ** 2 @ w))
         assert curve_bias(s, omega) == pytest.approx(truth, rel=1e-10)
     assert curve_bias(0.0, 2.0) == 0.0
+    assert curve_bias(1.0, 40.0) == pytest.approx(math.sqrt(0.5), rel=1e-12)  # a blur of all
 
 
 def test_a_small_network_learns_a_curve_best_at_a_noise_between():

@@ -162,8 +162,3 @@ def test_what_a_job_cannot_do_is_said_before_anything_is_written(tmp_path: Path)
         run_job(JOB, gaussians(), folder, save_every=-1)
     with pytest.raises(JobError, match="evodiff is no plan, so it cannot be saved on its way"):
         run_job(replace(JOB, sampler="evodiff"), gaussians(), folder, save_every=2)
-
-
-def test_a_sampler_with_a_time_for_each_image_is_refused_in_words(tmp_path: Path):
-    with pytest.raises(JobError, match="adams_adaptive has a time for each image"):
-        run_job(replace(JOB, sampler="adams_adaptive", to_zero=False), gaussians(), tmp_path)

@@ -121,6 +121,28 @@ def test_between_affine_images_every_method_finds_the_map(dim: int):
     assert float((seen.mapped - image).abs().max()) < 0.05
 
 
+@pytest.mark.parametrize("unit", [1e-9, 1e6])
+def test_units_are_only_units(unit: float):
+    """Tiny costs are not taken for 0: cost, bounds and images move with the points."""
+    a, b = pair()
+    scaled = Cloud(unit * a.points, a.weights), Cloud(unit * b.points, b.weights)
+    for method in ("gaussian", "exact", "sinkhorn"):
+        seen, plain = transport_clouds(*scaled, method), found(method)
+        assert seen.cost / unit**2 == pytest.approx(plain.cost, rel=1e-11)
+        assert seen.lower / unit**2 == pytest.approx(plain.lower, rel=1e-11)
+        torch.testing.assert_close(seen.mapped / unit, plain.mapped, rtol=0, atol=1e-10)
+
+
+def test_a_cloud_is_at_no_distance_from_itself():
+    a, _ = pair()
+    for method in ("gaussian", "exact"):
+        assert transport_clouds(a, a, method).distance < 1e-14
+    seen = transport_clouds(a, a, "sinkhorn")
+    assert seen.lower == 0.0  # no cost is negative
+    assert seen.upper is not None
+    assert seen.upper > 0
+
+
 def test_images_have_the_mean_of_the_second_cloud():
     """For the plans of Sinkhorn up to what it misses of the marginals."""
     for method, off in (("gaussian", 1e-13), ("exact", 1e-13), ("sinkhorn", 1e-5)):
@@ -187,6 +209,8 @@ def low_rank() -> Tensor:
     ("make", "sentence"),
     [
         (lambda: Cloud(NAN, name="a.npy"), "a.npy has 2 of 3 points that are not finite, the fir"),
+        (lambda: Cloud([[1e200]], name="A"), r"A has a coordinate of 1e\+200, above 1e\+150"),
+        (lambda: sinkhorn([[1e200]], [[0.0]], fraction=0.1), "mean cost is inf, beyond float64"),
         (lambda: Cloud(torch.zeros(3)), r"got \(3,\); points on a line are \(n, 1\)"),
         (lambda: Cloud(torch.zeros(0, 2)), r"at least one, got \(0, 2\)"),
         (lambda: Cloud(torch.zeros(2, 1), [0.5, 0.6], "a.csv"), "a.csv: weights must sum to 1"),

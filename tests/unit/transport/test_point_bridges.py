@@ -92,6 +92,19 @@ def test_a_path_is_at_its_ends_at_their_times_and_ignores_the_others(name: str):
     close(alone[0], paths[1], 1e-15)
 
 
+def test_a_strong_pull_forgets_its_start_and_a_strong_push_is_refused():
+    """``Q = sigma^2 (1 - e^{-2 kappa})/(2 kappa)``, also where ``e^kappa`` is beyond float64."""
+    for kappa in (0.7, 3.0, 50.0, 1000.0):
+        got = ornstein_uhlenbeck(2, kappa, 0.8, 0.4).transition(1.0)
+        cov = -0.32 * math.expm1(-2 * kappa) / kappa
+        close(got.cov / cov, torch.eye(2, dtype=F64), 1e-12)
+        close(got.phi, math.exp(-kappa) * torch.eye(2, dtype=F64), 1e-14)
+        close(got.shift, torch.full((2,), -0.4 * math.expm1(-kappa), dtype=F64), 1e-13)
+    push = LinearReference(matrix((1000.0,)), matrix((1.0,)))
+    with pytest.raises(InvalidLawError, match="grows beyond float64: the 1-norm .* is 1e"):
+        push.transition(1.0)
+
+
 # -- bridges between clouds ---------------------------------------------------------------------
 
 

@@ -57,6 +57,30 @@ def test_on_a_line_potential_and_cost_are_those_of_the_closed_form():
     assert fit.converged
 
 
+@pytest.mark.parametrize(("unit", "away"), [(1e-9, 0.0), (1e6, 0.0), (1.0, 1e6)])
+def test_neither_units_nor_the_origin_matter(unit: float, away: float):
+    """Far from the origin the coordinates of the atoms are known to 1e-10 of their distances."""
+
+    def law(name: str, size: float, at: float):
+        if name == "normal":
+            return normal([at, at], size**2 * np.eye(2))
+        if name == "sampled":
+            return Sampled(lambda n, seed: size * draw_normals(n, seed) + at, 2)
+        return Box([at] * int(name), [at + size] * int(name))
+
+    for name in ("1", "2", "normal", "sampled"):
+        y = 0.5 + 0.2 * cloud(12, 1 if name == "1" else 2)[0]
+        fits = [
+            semi_discrete(law(name, size, at), size * y + at, samples=512)
+            for size, at in ((1.0, 0.0), (unit, away))
+        ]
+        assert fits[0].converged
+        assert fits[1].converged
+        assert fits[1].cost / unit**2 == pytest.approx(fits[0].cost, rel=1e-8), name
+        x = torch.from_numpy(fits[0].source.draw(100, 1))
+        assert torch.equal(fits[0].assign(x), fits[1].assign(unit * x + away))
+
+
 @pytest.mark.parametrize("source", [UNIT, normal([0.3], [[2.0]])], ids=["uniform", "normal"])
 def test_on_a_line_heights_step_by_the_boundary_times_the_gap(source: Box | Normals):
     y, w = cloud(7, 1)

@@ -57,7 +57,7 @@ def most(n: int, **options: Any) -> int:
     generator = torch.Generator().manual_seed(0)
     x, y = (torch.randn(n, 2, generator=generator, dtype=torch.float64) for _ in range(2))
     with Bytes() as count:
-        plan = sinkhorn(x, y, fraction=0.05, max_iterations=2, **options)
+        plan = sinkhorn(x, y, fraction=0.05, max_iterations=2, tolerance=1e-9, **options)
         assert plan.iterations == 2
         plan.barycentric()
     return count.most
@@ -73,7 +73,7 @@ def test_the_count_sees_what_is_kept_and_forgets_what_is_not():
 
 
 def test_a_stored_matrix_is_held_once_and_in_single_precision_is_half():
-    n = 1000
+    n = 900
     assert 8 * n * n <= most(n) <= 8 * n * n + 6 * BLOCK
     assert 4 * n * n <= most(n, dtype=torch.float32) <= 4 * n * n + 6 * BLOCK
 
@@ -82,7 +82,7 @@ def test_without_a_matrix_memory_grows_with_the_points_and_not_with_their_pairs(
     small, large = most(600, stored=False), most(2400, stored=False)
     assert large <= 6 * BLOCK < 8 * 2400**2 / 7
     assert large - small <= 60 * 8 * 1800  # numbers a point; a matrix would add 43 MB
-    assert most(1000) > 2.5 * most(1000, stored=False)
+    assert most(900) > 2 * most(900, stored=False)
 
 
 def test_a_gradient_and_a_law_with_itself_need_no_matrix_either():
