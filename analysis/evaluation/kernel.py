@@ -17,6 +17,7 @@ import torch
 from torch import Tensor
 
 from ...solvers.errors import AnalysisError
+from ...solvers.process import Array
 from ..distances import _gaussians
 from ..two_samples import _samples, median_distance
 
@@ -77,17 +78,27 @@ def unbiased_mmd(x: Any, y: Any, *, bandwidth: float | None = None) -> KernelDis
         msg = f"bandwidth must be positive and finite, got {bandwidth}"
         raise AnalysisError(msg)
     kxx, kyy, kxy = (_kernel(p, q, width).cpu().numpy() for p, q in ((a, a), (b, b), (a, b)))
+    square, linear, rest = _moments(kxx, kyy, kxy)
+    return KernelDistance(square, math.sqrt(max(0.0, linear) + rest), width)
+
+
+def _moments(kxx: Array, kyy: Array, kxy: Array) -> tuple[float, float, float]:
+    """The estimate, and the two parts of its variance: of first and of second order.
+
+    A point has the effect ``(rows - mean)(n-1)/(n-2)`` on its row, which varies by ``k~/(n-2)``
+    beside the true one, as sample variances see it.
+    """
     xx, yy = _Within(kxx), _Within(kyy)
     square = xx.mean + yy.mean - 2 * kxy.mean()
     rows, columns = kxy.mean(1), kxy.mean(0)
     n, m = kxy.shape
     cross = kxy - rows[:, None] - columns + kxy.mean()
     vxy = float((cross**2).sum() / ((n - 1) * (m - 1)))
-    first = float(np.var(xx.rows - rows, ddof=1)) - xx.degenerate / (n - 1) - vxy / m
-    second = float(np.var(yy.rows - columns, ddof=1)) - yy.degenerate / (m - 1) - vxy / n
-    variance = max(0.0, 4 * first / n + 4 * second / m) + 4 * vxy / (n * m)
-    variance += 2 * xx.degenerate / (n * (n - 1)) + 2 * yy.degenerate / (m * (m - 1))
-    return KernelDistance(float(square), math.sqrt(variance), width)
+    first = float(np.var(xx.effect - rows, ddof=1)) - xx.degenerate / (n - 2) - vxy / m
+    second = float(np.var(yy.effect - columns, ddof=1)) - yy.degenerate / (m - 2) - vxy / n
+    linear, rest = 4 * first / n + 4 * second / m, 4 * vxy / (n * m)
+    rest += 2 * xx.degenerate / (n * (n - 1)) + 2 * yy.degenerate / (m * (m - 1))
+    return float(square), linear, rest
 
 
 class _Within:
@@ -96,10 +107,10 @@ class _Within:
     def __init__(self, k: np.ndarray) -> None:
         n = len(k)
         off = k - np.diag(np.diag(k))
-        self.rows = off.sum(1) / (n - 1)
-        self.mean = float(self.rows.mean())
+        rows = off.sum(1) / (n - 1)
+        self.mean = float(rows.mean())
         # k_ij - a_i - a_j + c with the row effects of the off-diagonal part: sums to 0 in rows
-        effect = (self.rows - self.mean) * (n - 1) / (n - 2)
+        self.effect = effect = (rows - self.mean) * (n - 1) / (n - 2)
         rest = off - self.mean - effect[:, None] - effect
         np.fill_diagonal(rest, 0.0)
         self.degenerate = float((rest**2).sum() / (n * (n - 3)))

@@ -12,6 +12,12 @@ those that it has not seen. The median does not see them at all. The *typical* e
 mean ``exp mean log e_i``, is what two samplers are best told apart by: in pairs it is a mean of
 log ratios.
 
+A bootstrap of n starts is too narrow, like a normal quantile where a t quantile belongs, and by
+``sqrt((n-1)/n)``. Tails are moved accordingly (:func:`widened`; Hesterberg 2014, 1411.5279), which
+is exact for means of normal numbers. It does not help against a heavy tail: for log-normal errors
+whose logs have the deviation 1, the 95 % interval of the root mean square of 64 starts holds the
+truth in 0.7 of the cases, that of the typical error in 0.95.
+
 Confused with a distance of laws: a sampler may be far from the solution of the ODE in this sense
 and yet draw from nearly the right law.
 """
@@ -26,6 +32,7 @@ from typing import Any, Literal, NamedTuple
 
 import numpy as np
 import torch
+from scipy.special import ndtr, stdtrit
 from torch import Tensor
 
 from ...solvers.errors import AnalysisError
@@ -85,6 +92,20 @@ def shares(n: int, *, draws: int = DRAWS, seed: int = 0) -> Array:
     counts = np.bincount(rows + picks.ravel(), minlength=draws * n).reshape(draws, n) / n
     counts.flags.writeable = False
     return counts
+
+
+def widened(z: float | Array, n: int) -> Array:
+    """The quantile of a mean of n numbers over its bootstrap deviation, for the normal one z.
+
+    ``sqrt(n/(n-1)) t``, t the quantile of Student's law with n - 1 degrees of the level of z.
+    """
+    return math.sqrt(n / (n - 1)) * stdtrit(n - 1, np.minimum(ndtr(z), 1.0 - 1e-12))
+
+
+def tails(level: float, n: int) -> tuple[float, float]:
+    """Ends of the percentile interval of a level, as shares of the resamples of n starts."""
+    low = float(ndtr(math.sqrt(n / (n - 1)) * stdtrit(n - 1, 0.5 * (1.0 - level))))
+    return low, 1.0 - low
 
 
 def log_sizes(table: Array, by: By, floor: float, weights: Array | None = None) -> Array:
@@ -182,8 +203,7 @@ class PairedErrors:
         }
 
     def _interval(self, value: float, drawn: Array) -> Interval:
-        tail = 0.5 * (1.0 - self.level)
-        low, high = np.quantile(drawn, (tail, 1.0 - tail))
+        low, high = np.quantile(drawn, tails(self.level, len(self.each)))
         return Interval(value, float(low), float(high))
 
 
@@ -216,9 +236,9 @@ def compare(first: PairedErrors, second: PairedErrors) -> Comparison:
     with np.errstate(divide="ignore", invalid="ignore"):
         drawn = np.sqrt((weights @ first.each**2) / (weights @ second.each**2))
     a, b = first.rms.value, second.rms.value
-    tail = 0.5 * (1.0 - min(first.level, second.level))
     drawn = np.where(np.isnan(drawn), 1.0, drawn)  # 0/0: two exact samplers
-    low, high = np.quantile(drawn, (tail, 1.0 - tail), method="nearest")
+    ends = tails(min(first.level, second.level), len(first.each))
+    low, high = np.quantile(drawn, ends, method="nearest")
     value = a / b if b > 0 else (1.0 if a == 0 else math.inf)
     below = abs(a - b) <= 2 * max(first.reference, second.reference)
     verdict: Verdict = "not resolved"
@@ -240,7 +260,7 @@ def best_group(
     Multiple comparisons with the best (Hsu 1981; here by the bootstrap of studentised
     differences): with ``L_c`` the log of the error and ``s_cc'`` the bootstrap deviation of
     ``L_c - L_c'``, c stays if ``max_c' (L_c - L_c')/s_cc' <= q_c``, the ``level`` quantile of the
-    same maximum of resampled, centred differences. The set holds the true best with probability
+    same maximum of resampled, centred differences, :func:`widened`. The set holds the true best with probability
     about ``level``, however many samplers there are. What is within twice the error of the
     reference of the least error stays as well.
 
@@ -260,19 +280,19 @@ def best_group(
     Raises
     ------
     AnalysisError
-        If there is no sampler, or the arrays are not of one length.
+        If there is no sampler, or the arrays are not of one length, at least 2.
     """
-    if not errors or len({np.shape(e) for e in errors}) != 1:
-        msg = f"errors of one shape are needed, got shapes {[np.shape(e) for e in errors]}"
+    if not errors or len({np.shape(e) for e in errors}) != 1 or np.size(errors[0]) < 2:
+        msg = f"errors of one shape (n,), n >= 2, are needed, got shapes {[np.shape(e) for e in errors]}"
         raise AnalysisError(msg)
     table = np.stack([np.asarray(e, dtype=np.float64) for e in errors], axis=1)  # (n, k)
     logs = log_sizes(table, by, reference)
     drawn = log_sizes(table, by, reference, shares(len(table), seed=seed))
     close = np.exp(logs) - np.exp(logs.min()) <= 2 * reference
-    return [bool(close[c] or _may_be_best(c, logs, drawn, level)) for c in range(len(logs))]
+    return [bool(close[c] or _may_be_best(c, logs, drawn, level, len(table))) for c in range(len(logs))]
 
 
-def _may_be_best(c: int, logs: Array, drawn: Array, level: float) -> bool:
+def _may_be_best(c: int, logs: Array, drawn: Array, level: float, count: int) -> bool:
     gap = logs[c] - logs
     scatter = drawn[:, [c]] - drawn - gap
     size = scatter.std(axis=0)
@@ -280,4 +300,4 @@ def _may_be_best(c: int, logs: Array, drawn: Array, level: float) -> bool:
     safe = np.where(same, 1.0, size)
     ahead = np.where(same, np.where(gap > 1e-9, np.inf, 0.0), gap / safe)
     limit = np.quantile(np.where(same, 0.0, scatter / safe).max(axis=1), level)
-    return bool(ahead.max() <= limit)
+    return bool(ahead.max() <= widened(limit, count))

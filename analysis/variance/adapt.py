@@ -102,6 +102,8 @@ def adapted(
         tried.append(source)
         if k and variances[-1] * (left + pilot) >= variances[-2] * left:
             break  # the forecast with the points left is no better than before this round
+        if k and (k + 1 == rounds or left < 2 * pilot):
+            break  # no round is left to try another one
         source = fitted(x, values.abs(), target)
     best = min(range(len(tried)), key=variances.__getitem__)
     return Adapted(tried[best], len(tried) * pilot, tuple(variances))

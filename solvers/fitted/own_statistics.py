@@ -24,7 +24,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from ..errors import InvalidPlanError
+from ..errors import InvalidPlanError, NonFiniteError, ShapeError
 from ..grids import Grid
 from ..networks.network import Network
 from ..registry import get
@@ -78,8 +78,11 @@ def own_statistics(
     NetworkError
         For labels that do not fit.
     ShapeError
-        For fewer than two samples.
+        For fewer than two samples, or none at once.
     """
+    if count < 2 or batch < 1:
+        msg = f"statistics need two samples and a batch of one, got {count} and {batch}"
+        raise ShapeError(msg)
     entry = get(sampler)
     plan = entry(network.process, network.grid(steps))
     starts = fresh_starts(network, count, seed)
@@ -126,6 +129,8 @@ def gaussian_until(
     ------
     InvalidPlanError
         For a tolerance that is not positive.
+    NonFiniteError
+        If the network gives a number that is not finite there.
     """
     if not tolerance > 0.0:
         msg = f"the tolerance must be positive, got {tolerance}"
@@ -139,6 +144,9 @@ def gaussian_until(
         x = teleport(start, statistics, grid[0], node)
         with torch.no_grad():
             gap = model(x, node.t) - gaussian_denoiser(x, statistics, node)
+        if not bool(gap.isfinite().all()):
+            msg = f"the network's data prediction is not finite at lam = {node.lam:.4g}"
+            raise NonFiniteError(msg)
         push = node.nu * float(gap.square().mean().sqrt()) * (after.lam - node.lam)
         change += push * c / math.hypot(1.0, c * node.nu)
         if change > tolerance * c:

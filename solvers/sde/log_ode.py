@@ -25,8 +25,14 @@ from .problem import SDE
 Field = Callable[[Tensor], Tensor]
 
 
+def _both(field: Field, x: Tensor, direction: Tensor) -> tuple[Tensor, Tensor]:
+    """A field at x, and its derivative along a direction."""
+    found = jvp(field, (x,), (direction,))
+    return found[0], found[1]
+
+
 def _along(field: Field, x: Tensor, direction: Tensor) -> Tensor:
-    return jvp(field, (x,), (direction,))[1]
+    return _both(field, x, direction)[1]
 
 
 def _vector_field(sde: SDE, cell: Cell, u: float, x: Tensor) -> Tensor:
@@ -50,18 +56,17 @@ def _vector_field(sde: SDE, cell: Cell, u: float, x: Tensor) -> Tensor:
 
 def _bracket(a: Field, b: Field) -> Field:
     def field(y: Tensor) -> Tensor:
-        direction = a(y)
-        value, change = jvp(b, (y,), (direction,))
+        value, change = _both(b, y, a(y))
         return change - _along(a, y, value)
 
     return field
 
 
 def _scalar_field(f: Field, g: Field, cell: Cell, x: Tensor) -> Tensor:
-    """F for one noise: H is a number of the path, so ``[B, .] = H [g, .]``, and one does for two."""
+    """F for one noise: H is a number of the path, so ``[B, .] = H [g, .]``."""
     h, once = cell.h, _bracket(g, f)
     diffusion = g(x)
-    first, change = jvp(once, (x,), (diffusion,))
+    first, change = _both(once, x, diffusion)
     second = change - _along(g, x, first)
     out = h * f(x) + diffusion * cell.w + h * cell.area * first
     return out + h * (0.6 * cell.area.square() + h / 30) * second

@@ -203,9 +203,9 @@ def bounds(plan: EntropicPlan) -> tuple[float, float]:
     r"""Certain bounds of the least ``<c, P>`` from an entropic plan, converged or not.
 
     Below: g with ``f_i = min_j (c_ij - g_j)`` is feasible, so ``<f, a> + <g, b>`` is no more than
-    the least cost, and costs are not negative. Above: a plan that misses its marginals by e in L1 can be made exact by moving
-    a mass of at most e (Altschuler, Weed & Rigollet 2017, arXiv:1705.09634, alg. 2), which costs
-    at most ``e max c``.
+    the least cost, which is not negative. Above: a plan that misses its marginals by e in L1 can
+    be made exact by moving a mass of at most e (Altschuler, Weed & Rigollet 2017,
+    arXiv:1705.09634, alg. 2), which costs at most ``e max c``.
     """
     feasible, high = torch.empty_like(plan.f), 0.0
     for rows in blocks_of(plan.cost):

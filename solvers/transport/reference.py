@@ -4,9 +4,9 @@ Over a stretch of length h the transition is Gaussian, ``X_{u+h} = Phi X_u + b +
 
     Phi = exp(F h)     b = int_0^h exp(F r) a dr     Q = int_0^h exp(F r) L L^T exp(F^T r) dr
 
-all three from one matrix exponential (Van Loan 1978), in float64. It holds ``exp(-F h)`` too, which
-overflows for a strong pull: so a stretch is halved until ``|F| h <= 1`` and put together again,
-``Q_{2h} = Q_h + Phi_h Q_h Phi_h^T``, a sum of positives.
+all three from one matrix exponential (Van Loan 1978), in float64. It holds ``exp(-F h)`` too,
+which overflows for a strong pull: so a stretch is halved until ``|F| h <= 1`` and put together
+again, ``Q_{2h} = Q_h + Phi_h Q_h Phi_h^T``, a sum of positives.
 """
 
 from __future__ import annotations

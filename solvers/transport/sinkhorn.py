@@ -170,7 +170,8 @@ def epsilon_of(epsilon: float | None, fraction: float | None, mean: float) -> fl
     Raises
     ------
     InvalidLawError
-        If it is not positive and finite, the mean cost is 0 or infinite, or both or none are given.
+        If it is not positive and finite, the mean cost is 0 or infinite, or both or none are
+        given.
     """
     if (epsilon is None) == (fraction is None):
         msg = f"give epsilon or fraction, one of them, got {epsilon} and {fraction}"

@@ -98,8 +98,8 @@ MUTANTS = [
         "one-hot rows shifted by one", EDM,
     ),
     Mutant(
-        f"{ROOM}network.py", "both = self._bound(torch.cat([bound, none]), autocast)",
-        "both = self._bound(torch.cat([none, bound]), autocast)", "the two answers swapped",
+        f"{ROOM}network.py", "both = self._bound(torch.cat([rows, none]), autocast)",
+        "both = self._bound(torch.cat([none, rows]), autocast)", "the two answers swapped",
         NETWORK,
     ),
     Mutant(
@@ -111,8 +111,8 @@ MUTANTS = [
         "return torch.full((x.shape[0],), 0, device=x.device)", "class 0 for no class", NETWORK,
     ),
     Mutant(
-        f"{ROOM}network.py", "return self.call(x, float(t), rows).to(x.dtype)",
-        "return self.call(x, float(t), rows)", "the dtype of autocast gets out", NETWORK,
+        f"{ROOM}network.py", "return call(x, one_time(t, x), rows).to(x.dtype)",
+        "return call(x, one_time(t, x), rows)", "the dtype of autocast gets out", NETWORK,
     ),
     Mutant(
         f"{ROOM}compiling.py", "call=replace(call, module=module)", "call=call",
@@ -131,8 +131,8 @@ MUTANTS = [
         "last = 1.0", "a range that starts at alpha = 0", DIFFUSERS,
     ),
     Mutant(
-        f"{ROOM}diffusers_call.py", "max(round(c), 0) if self.whole else c",
-        "max(int(c), 0) if self.whole else c", "a time rounded down", DIFFUSERS,
+        f"{ROOM}diffusers_call.py", "lambda c: max(round(c), 0)",
+        "lambda c: max(int(c), 0)", "a time rounded down", DIFFUSERS,
     ),
     Mutant(
         f"{ROOM}diffusers_call.py", "out = out[:, : self.channels]",

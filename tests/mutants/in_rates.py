@@ -161,6 +161,13 @@ MUTANTS = [
     ),
     Mutant(
         f"{HERE}permutation.py",
+        "    if bad:  # or",
+        "    if False:  # or",
+        "a p-value of 0 for what is not a number",
+        (f"{SCORES}::test_bad_questions_are_refused_in_one_sentence",),
+    ),
+    Mutant(
+        f"{HERE}permutation.py",
         "-2 * b * b",
         "-b * b",
         "another bandwidth than that of the discrepancy",

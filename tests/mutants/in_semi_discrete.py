@@ -4,6 +4,7 @@ from .mutant import Mutant
 
 FOLDER = "tests/unit/transport/"
 CELLS = (f"{FOLDER}test_semi_discrete.py",)
+UNITS = (f"{FOLDER}test_semi_discrete.py::test_neither_units_nor_the_origin_matter",)
 LINE = (f"{FOLDER}test_quantile_map.py",)
 SHORT = (f"{FOLDER}test_semi_discrete_sampling.py",)
 PACKAGE = "solvers/transport/"
@@ -64,6 +65,19 @@ MUTANTS = [
         f"{PACKAGE}semi_discrete_points.py",
         "rates = np.full(int(near.sum()), 0.5 / (n * window))",
         "rates = np.full(int(near.sum()), 1.0 / (n * window))", "both sides of a face", CELLS,
+    ),
+    Mutant(
+        f"{PACKAGE}semi_discrete_polygons.py", "- psi / unit**2", "- psi / unit",
+        "a square that is none, in other units", UNITS,
+    ),
+    Mutant(
+        f"{PACKAGE}semi_discrete_centre.py", "return Normals(source.weights, source.means - c,",
+        "return Normals(source.weights, source.means,", "the atoms moved without their source",
+        UNITS,
+    ),
+    Mutant(
+        f"{PACKAGE}semi_discrete.py", "heights = 0.5 * (self.potential - y.square().sum(1))",
+        "heights = self.heights", "heights of atoms that were moved", UNITS,
     ),
     Mutant(
         f"{PACKAGE}semi_discrete.py", "self.cost + float(self.potential @ missing)",

@@ -12,6 +12,7 @@ from .clouds_out import (
     add_effort,
     add_output,
     arrays_as_bytes,
+    cloud_rows,
     effort_of,
     heading,
     marginal_words,
@@ -139,8 +140,7 @@ def page(a: Cloud, b: Cloud, found: CloudBridge, reference: str, seconds: float)
     """The result for a person: numbers, and the law at each time beside that of the paths."""
     entropy, plan = _entropy(found), found.plan
     rows = [
-        ("A", f"{len(a.points)} points, d = {a.dim}, {a.name}"),
-        ("B", f"{len(b.points)} points, d = {b.dim}, {b.name}"),
+        *cloud_rows(a, b),
         ("method", f"{found.method}, {reference} reference, sigma {found.sigma:.6g}"),
         ("E|X1 - X0|^2", f"{found.transport:.9g}"),
         ("relative entropy", "-" if entropy is None else f"{entropy:.9g} to the reference"),

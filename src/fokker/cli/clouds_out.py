@@ -15,6 +15,7 @@ from .version import versions
 
 if TYPE_CHECKING:
     from ..solvers.transport.cloud_transport import CloudTransport
+    from ..solvers.transport.clouds import Cloud
     from ..solvers.transport.sinkhorn_result import EntropicPlan
 
 SCHEMA = 1
@@ -46,6 +47,12 @@ def effort_of(args: argparse.Namespace) -> dict[str, Any]:
     """The options of Sinkhorn that were given."""
     given = {"tolerance": args.tolerance, "max_iterations": args.max_iterations}
     return {name: value for name, value in given.items() if value is not None}
+
+
+def cloud_rows(a: Cloud, b: Cloud) -> list[tuple[str, str]]:
+    """What was read: the first two rows of a page."""
+    both = (("A", a), ("B", b))
+    return [(k, f"{len(v.points)} points, d = {v.dim}, {v.name}") for k, v in both]
 
 
 class SweepBar:

@@ -78,7 +78,7 @@ def _refuse(sentence: str, cause: Exception | None = None) -> NoReturn:
 
 
 def _arrays(path: str) -> dict[str, Any]:
-    """'points', and 'weights' where the file has them; float64 arrays, float32 ones as they are."""
+    """'points', and 'weights' where the file has them; float64 arrays, or float32 ones."""
     suffix = Path(path).suffix.lower()
     if suffix not in SUFFIXES:
         _refuse(f"points are read from {', '.join(SUFFIXES)} files, got {path!r}")

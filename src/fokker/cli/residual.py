@@ -71,8 +71,8 @@ def _problem(args: argparse.Namespace) -> int:
 
 
 def _network(args: argparse.Namespace) -> int:
-    from ..analysis.fokker_planck.network_report import network_rows
     from ..analysis.fokker_planck.network import divergence_probes
+    from ..analysis.fokker_planck.network_report import network_rows
     from ..solvers.errors import AnalysisError
     from ..toy_models.networks import find_network
 

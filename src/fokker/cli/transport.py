@@ -13,6 +13,7 @@ from .clouds_out import (
     add_effort,
     add_output,
     arrays_as_bytes,
+    cloud_rows,
     effort_of,
     heading,
     marginal_words,
@@ -111,8 +112,7 @@ def page(a: Cloud, b: Cloud, found: CloudTransport, seconds: float) -> list[str]
     sides = [f"at least {found.lower:.6g}"]
     sides += [] if found.upper is None else [f"at most {found.upper:.6g}"]
     rows = [
-        ("A", f"{len(a.points)} points, d = {a.dim}, {a.name}"),
-        ("B", f"{len(b.points)} points, d = {b.dim}, {b.name}"),
+        *cloud_rows(a, b),
         ("method", found.method + extra),
         ("cost", f"{found.cost:.9g}, the mean squared distance {of}"),
         ("root of the cost", f"{found.distance:.9g}{w2}"),

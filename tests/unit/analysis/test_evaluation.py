@@ -16,7 +16,6 @@ from fokker.analysis.distances import gaussian_w2
 from fokker.analysis.evaluation import inception
 from fokker.analysis.evaluation.digits import (
     digits_classifier,
-    digits_split,
     frechet_distance,
     held_out_digits,
 )
@@ -35,7 +34,7 @@ from fokker.analysis.evaluation.summary import evaluate
 from fokker.analysis.two_samples import sliced_w2
 from fokker.solvers.errors import AnalysisError
 from fokker.solvers.networks.checkpoint import write_weights
-from fokker.toy_models.digits import digits_labels, digits_points
+from fokker.toy_models.digits import digits_labels, digits_points, digits_split
 
 RNG = np.random.default_rng(3)
 LOG_NORMAL = np.exp(0.7 * RNG.standard_normal(400))
@@ -257,7 +256,7 @@ def test_a_sample_of_the_same_law_is_at_the_distance_of_chance_and_another_is_no
 
 def test_the_classifier_knows_digits_that_it_has_not_seen():
     _, held = digits_split()
-    classifier, labels = digits_classifier(), digits_labels()[torch.from_numpy(held)]
+    classifier, labels = digits_classifier(), digits_labels()[held]
     assert classifier.agreement(held_out_digits(), labels) >= 0.985
     assert classifier.agreement(held_out_digits(), (labels + 1) % 10) < 0.02
     features = classifier.features(held_out_digits().reshape(-1, 1, 8, 8))
@@ -281,8 +280,8 @@ def test_the_frechet_distance_of_exact_moments_is_the_closed_form():
 
 def test_real_digits_look_real_in_all_measures_and_blurred_ones_do_not():
     _, held = digits_split()
-    real, labels = held_out_digits(), digits_labels()[torch.from_numpy(held)]
-    data = digits_points()[torch.from_numpy(digits_split()[0])][:297]
+    real, labels = held_out_digits(), digits_labels()[held]
+    data = digits_points()[digits_split()[0]][:297]
     found = evaluate(real.reshape(-1, 1, 8, 8), data.reshape(-1, 1, 8, 8), labels=labels,
                      digits=True)  # fmt: skip
     assert found["digits"]["agreement"] > 0.98

@@ -18,6 +18,8 @@ from fokker.solvers.transport.cloud_transport import (
 from fokker.solvers.transport.clouds import Cloud, one_dimension, principal_plane
 from fokker.solvers.transport.discrete import discrete_transport
 from fokker.solvers.transport.line_clouds import line_transport
+from fokker.solvers.transport.point_bridge import point_bridge
+from fokker.solvers.transport.reference import brownian
 from fokker.solvers.transport.sinkhorn import sinkhorn
 from fokker.solvers.transport.sinkhorn_result import NotConvergedWarning
 
@@ -67,6 +69,16 @@ def test_equal_numbers_of_equal_weights_are_matched_one_by_one():
     plan = line_transport(x, y)
     assert plan.image.tolist() == pytest.approx([30.0, 10.0, 20.0], rel=1e-14)
     assert plan.mass.tolist() == pytest.approx([1 / 3] * 3)
+
+
+def test_lists_of_numbers_are_not_rounded_to_single_precision():
+    x, y, w = [[0.1], [0.7]], [[0.3], [1.9]], [0.3, 0.7]
+    truth = 0.3 * 0.2**2 + 0.7 * 1.2**2
+    assert line_transport([0.1, 0.7], [0.3, 1.9], w, w).cost() == pytest.approx(truth, rel=1e-14)
+    assert discrete_transport(x, y, w, w).value == pytest.approx(truth, rel=1e-14)
+    assert float(sinkhorn(x, y, w, w, epsilon=1.0).a[0]) == 0.3
+    bridge = point_bridge(x, y, w, w, reference=brownian(1))
+    assert float(bridge.x[0]) == 0.1
 
 
 # -- four methods -------------------------------------------------------------------------------
