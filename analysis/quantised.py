@@ -275,7 +275,7 @@ def propagated(
         out = model(state, t)
         error = wrong(state, t) - out
         levels.append(float(error.square().mean().sqrt()))
-        gains.append(float((error * out).sum() / out.square().sum()))
+        gains.append(float((error * out).sum() / out.square().sum().clamp_min(1e-300)))
         return out
 
     def nudged(state: Tensor, t: Any) -> Tensor:

@@ -58,7 +58,8 @@ def ours(case: Case, n: int, levels: int) -> Array:
     """Masses at the end."""
     return extrapolated(
         lambda box: drifting(box, case.drift, lambda x: np.broadcast_to(case.diffusion, x.shape)),
-        case.box(n), case.start, case.span, n // 4, levels=levels, walls=1e-4,
+        case.box(n), case.start, case.span, None if case.dim == 1 else n // 4, levels=levels,
+        nodes=16, walls=1e-4,
     ).masses  # fmt: skip
 
 

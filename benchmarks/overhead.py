@@ -8,8 +8,9 @@ samples are apart. The rows of the house run registered samplers that ask for an
 than the network gives.
 
 On a CPU the calls of the network are also timed inside of every run: what is left is the overhead,
-and the scatter of the network's own time does not enter it. On a GPU the whole run is compared
-with the bare calls. The bar is 2 %.
+the least over rounds since other work on the machine can only add, and the scatter of the
+network's own time does not enter it. On a GPU the whole run is compared with the bare calls, by
+the median over rounds. The bar is 2 %.
 """
 
 from __future__ import annotations

@@ -122,6 +122,8 @@ def several(count: int, batch: int) -> Row:
     workers = [subprocess.Popen(command, stdin=pipe, stdout=pipe, text=True) for _ in range(count)]
     pipes = [(w.stdin, w.stdout) for w in workers if w.stdin and w.stdout]
     if [out.readline().strip() for _, out in pipes] != ["ready"] * count:
+        for w in workers:
+            w.kill()
         msg = f"a worker did not come up; try {' '.join(command)}"
         raise RuntimeError(msg)
     begin = time.perf_counter()

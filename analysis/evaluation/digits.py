@@ -2,9 +2,9 @@
 
 Kernel features (Nystroem, Gaussian kernel) and a multinomial logistic regression of scikit-learn
 on the dequantised digits that the network of :mod:`fokker.toy_models.train_digits` is trained on;
-neither has seen the others. The features of an image are its ten class log-probabilities. On digits
-that it has not seen it is right in about 0.99 of the cases; that is the ceiling of *agreement*,
-the share of generated images in which it sees the class that was asked for.
+neither has seen the others. The features of an image are its ten class log-probabilities. On
+digits that it has not seen it is right in about 0.99 of the cases; that is the ceiling of
+*agreement*, the share of generated images in which it sees the class that was asked for.
 """
 
 from __future__ import annotations

@@ -81,12 +81,13 @@ def inception_distances(
     ----------
     images, reference : Tensor
         (n, 3, H, W) or (n, 1, H, W), values in [-1, 1]; outside of it they are cut, then rounded
-        to 256 levels, as files of images would be.
+        to 256 levels, as files of images would be. On any device; measured on the CPU.
     extractor : nn.Module, optional
         Another network for the features: takes uint8 images (n, 3, H, W), gives (n, F), and has
         the attribute ``num_features``. The Inception network by default.
     subset_size, subsets : int
-        Of KID; not larger than either set.
+        Of KID; not larger than either set. The deviation is that over subsets, which says less
+        than the scatter of the images: it is 0 where a subset is both sets whole.
     seed : int
         Of the subsets.
 
@@ -147,7 +148,7 @@ def _bytes(images: Tensor) -> Tensor:
         msg = "images must be finite"
         raise AnalysisError(msg)
     levels = ((images.detach() + 1.0) * 127.5).round().clamp(0, 255).to(torch.uint8)
-    return levels.expand(-1, 3, -1, -1) if shape[1] == 1 else levels
+    return (levels.expand(-1, 3, -1, -1) if shape[1] == 1 else levels).cpu()
 
 
 def record(images: Tensor, reference: Tensor, **options: Any) -> dict[str, Any]:

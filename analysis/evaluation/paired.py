@@ -13,10 +13,9 @@ mean ``exp mean log e_i``, is what two samplers are best told apart by: in pairs
 log ratios.
 
 A bootstrap of n starts is too narrow, like a normal quantile where a t quantile belongs, and by
-``sqrt((n-1)/n)``. Tails are moved accordingly (:func:`widened`; Hesterberg 2014, 1411.5279), which
-is exact for means of normal numbers. It does not help against a heavy tail: for log-normal errors
-whose logs have the deviation 1, the 95 % interval of the root mean square of 64 starts holds the
-truth in 0.7 of the cases, that of the typical error in 0.95.
+``sqrt((n-1)/n)``. Tails are moved accordingly (:mod:`.few`), which does not help against a heavy
+tail: for log-normal errors whose logs have the deviation 1, the 95 % interval of the root mean
+square of 64 starts holds the truth in 0.7 of the cases, that of the typical error in 0.94.
 
 Confused with a distance of laws: a sampler may be far from the solution of the ODE in this sense
 and yet draw from nearly the right law.
@@ -32,16 +31,14 @@ from typing import Any, Literal, NamedTuple
 
 import numpy as np
 import torch
-from scipy.special import ndtr, stdtrit
 from torch import Tensor
 
 from ...solvers.errors import AnalysisError
 from ...solvers.process import Array
+from .few import tails, widened
 
 DRAWS = 2000
 """Resamples of the starts; the ends of a 95 % interval are then good to about 3 % of its width."""
-
-
 By = Literal["typical", "rms"]
 """What samplers are ranked by."""
 
@@ -92,20 +89,6 @@ def shares(n: int, *, draws: int = DRAWS, seed: int = 0) -> Array:
     counts = np.bincount(rows + picks.ravel(), minlength=draws * n).reshape(draws, n) / n
     counts.flags.writeable = False
     return counts
-
-
-def widened(z: float | Array, n: int) -> Array:
-    """The quantile of a mean of n numbers over its bootstrap deviation, for the normal one z.
-
-    ``sqrt(n/(n-1)) t``, t the quantile of Student's law with n - 1 degrees of the level of z.
-    """
-    return math.sqrt(n / (n - 1)) * stdtrit(n - 1, np.minimum(ndtr(z), 1.0 - 1e-12))
-
-
-def tails(level: float, n: int) -> tuple[float, float]:
-    """Ends of the percentile interval of a level, as shares of the resamples of n starts."""
-    low = float(ndtr(math.sqrt(n / (n - 1)) * stdtrit(n - 1, 0.5 * (1.0 - level))))
-    return low, 1.0 - low
 
 
 def log_sizes(table: Array, by: By, floor: float, weights: Array | None = None) -> Array:
@@ -260,8 +243,10 @@ def best_group(
     Multiple comparisons with the best (Hsu 1981; here by the bootstrap of studentised
     differences): with ``L_c`` the log of the error and ``s_cc'`` the bootstrap deviation of
     ``L_c - L_c'``, c stays if ``max_c' (L_c - L_c')/s_cc' <= q_c``, the ``level`` quantile of the
-    same maximum of resampled, centred differences, :func:`widened`. The set holds the true best with probability
-    about ``level``, however many samplers there are. What is within twice the error of the
+    same maximum of resampled, centred differences, widened for few starts (:mod:`.few`). The set
+    holds the true best with probability about ``level``, however many samplers there are: 0.91 to
+    0.94 for 8 to 64 log-normal errors at level 0.95; by RMS, whose tail is heavier, 0.83 to 0.89.
+    What is within twice the error of the
     reference of the least error stays as well.
 
     Parameters
@@ -283,13 +268,16 @@ def best_group(
         If there is no sampler, or the arrays are not of one length, at least 2.
     """
     if not errors or len({np.shape(e) for e in errors}) != 1 or np.size(errors[0]) < 2:
-        msg = f"errors of one shape (n,), n >= 2, are needed, got shapes {[np.shape(e) for e in errors]}"
+        shapes = [np.shape(e) for e in errors]
+        msg = f"errors of one shape (n,), n >= 2, are needed, got shapes {shapes}"
         raise AnalysisError(msg)
     table = np.stack([np.asarray(e, dtype=np.float64) for e in errors], axis=1)  # (n, k)
     logs = log_sizes(table, by, reference)
     drawn = log_sizes(table, by, reference, shares(len(table), seed=seed))
     close = np.exp(logs) - np.exp(logs.min()) <= 2 * reference
-    return [bool(close[c] or _may_be_best(c, logs, drawn, level, len(table))) for c in range(len(logs))]
+    return [
+        bool(close[c] or _may_be_best(c, logs, drawn, level, len(table))) for c in range(len(logs))
+    ]
 
 
 def _may_be_best(c: int, logs: Array, drawn: Array, level: float, count: int) -> bool:

@@ -44,7 +44,8 @@ def evaluate(
     -------
     dict
         ``sliced_w2`` with what chance gives for samples of these sizes, ``mmd`` (square and
-        deviation, of 2000 rows of each, chosen by chance, if there are more), ``digits`` and ``inception`` where they apply (or why they do not).
+        deviation, of 2000 rows chosen by chance where there are more), ``digits`` and
+        ``inception`` where they apply (or why they do not).
 
     Raises
     ------

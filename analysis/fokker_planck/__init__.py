@@ -4,8 +4,8 @@ Residuals at points by automatic differentiation (``residual``), their means wit
 (``collocation``), the weak and the moment form (``weak``), the score equation and the curl of
 networks (``network``, ``network_report``), the gap between ODE and SDE of a wrong
 score in closed form (``gap``), the penalty of training (``regulariser``). On grids: boxes and
-generators (``grid``), time (``evolve``), nested grids (``extrapolated``), gaps of spectra
-(``spectrum``), and Ornstein-Uhlenbeck densities in Hermite functions (``hermite``).
+generators (``grid``), time (``evolve``, ``contour``), nested grids (``extrapolated``), gaps of
+spectra (``spectrum``), and Ornstein-Uhlenbeck densities in Hermite functions (``hermite``).
 """
 
 from .collocation import Estimate as Estimate
@@ -13,6 +13,7 @@ from .collocation import collocate as collocate
 from .collocation import mean as mean
 from .collocation import points as points
 from .collocation import rounding as rounding
+from .contour import at_time as at_time
 from .errors import DiffusionError as DiffusionError
 from .errors import GridTooSmallError as GridTooSmallError
 from .errors import NotDifferentiableError as NotDifferentiableError

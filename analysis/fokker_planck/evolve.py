@@ -101,7 +101,13 @@ def evolve(
         For an unknown method, a span or a number of steps below the least, or masses of another
         grid.
     """
-    m = _start(generator, masses, span, steps, method)
+    m = checked_masses(generator, masses, span)
+    if method not in METHODS:
+        msg = f"unknown method {method!r}; accepted: {', '.join(METHODS)}"
+        raise AnalysisError(msg)
+    if steps < 1:
+        msg = f"an evolution needs steps at least 1, got {steps}"
+        raise AnalysisError(msg)
     total, outer = float(m.sum()), _outermost(generator.box)
     step = span / steps
     advance = _euler(generator, step) if method == "euler" else _trbdf2(generator, step)
@@ -111,26 +117,28 @@ def evolve(
         factor = total / float(m.sum())
         m = m * factor
         least, repaired = min(least, float(m.min())), max(repaired, abs(factor - 1))
-        touching = float(m[outer].sum()) / total
+        touching = check_walls(generator.box, m, (k + 1) * step, walls, outer)
         at_walls = max(at_walls, touching)
-        if touching > walls:
-            raise _at_walls(generator.box, m / total, touching, (k + 1) * step, walls)
     return Evolution(m, least, repaired, at_walls)
 
 
-def _start(g: Generator, masses: Array, span: float, steps: int, method: str) -> Array:
-    m = np.array(masses, dtype=np.float64)
-    if m.shape != (len(g.box.centres),):
-        msg = f"masses must have shape ({len(g.box.centres)},) on this box, got {m.shape}"
+def checked_masses(generator: Generator, masses: Array, span: float) -> Array:
+    """Masses of a grid as a new array, and a time to carry them over.
+
+    Raises
+    ------
+    AnalysisError, ShapeError
+        For a span that is not positive, masses of another grid, negative ones, or none.
+    """
+    m, cells = np.array(masses, dtype=np.float64), math.prod(generator.box.cells)
+    if m.shape != (cells,):
+        msg = f"masses must have shape ({cells},) on this box, got {m.shape}"
         raise ShapeError(msg)
     if not (m >= 0).all() or not 0 < m.sum() < math.inf:
         msg = f"masses must be finite, not negative and not all zero, got {m.min():g}"
         raise AnalysisError(msg)
-    if method not in METHODS:
-        msg = f"unknown method {method!r}; accepted: {', '.join(METHODS)}"
-        raise AnalysisError(msg)
-    if not (0 < span < math.inf and steps >= 1):
-        msg = f"span must be positive and steps at least 1, got {span} and {steps}"
+    if not 0 < span < math.inf:
+        msg = f"span must be positive and finite, got {span}"
         raise AnalysisError(msg)
     return m
 
@@ -172,8 +180,25 @@ def _trbdf2(generator: Generator, step: float) -> Callable[[Array], Array]:
     return advance
 
 
-def _outermost(box: Box) -> np.ndarray:
+def check_walls(box: Box, m: Array, time: float, walls: float, outer: Any = None) -> float:
+    """The share of the mass in the outermost cells.
+
+    Raises
+    ------
+    GridTooSmallError
+        If it is more than ``walls``.
+    """
+    total = float(m.sum())
+    touching = float(m[_outermost(box) if outer is None else outer].sum()) / total
+    if touching > walls:
+        raise _at_walls(box, m / total, touching, time, walls)
+    return touching
+
+
+def _outermost(box: Box) -> Any:
     """Which cells touch a wall."""
+    if box.dim == 1:
+        return [0, -1]
     index = np.indices(box.cells).reshape(box.dim, -1)
     ends = np.asarray(box.cells)[:, None] - 1
     return ((index == 0) | (index == ends)).any(0)

@@ -120,17 +120,11 @@ class Box:
             If the integrals do not sum to one within ``lost``: the box, or its cells, cannot hold
             the density. Sums within it are scaled to one.
         """
-        shifts = np.meshgrid(*[_NODES] * self.dim, indexing="ij")
-        weights = np.meshgrid(*[_WEIGHTS] * self.dim, indexing="ij")
-        out = np.zeros(len(self.centres))
-        for shift, w in zip(
-            np.stack([s.ravel() for s in shifts], 1),
-            np.prod([v.ravel() for v in weights], axis=0),
-            strict=True,
-        ):
-            where = self.centres + 0.5 * shift * np.asarray(self.widths)
-            out += w * values(density, where, "the density")
-        out *= self.volume / 2**self.dim
+        shifts = np.meshgrid(*[0.5 * h * _NODES for h in self.widths])
+        weights = np.prod(np.meshgrid(*[_WEIGHTS] * self.dim), axis=0).ravel()
+        where = self.centres + np.stack([s.ravel() for s in shifts], 1)[:, None]
+        found = values(density, where.reshape(-1, self.dim), "the density")
+        out = weights @ found.reshape(len(weights), -1) * (self.volume / 2**self.dim)
         if not out.min() >= 0:
             msg = f"a density must not be negative, got a mass {out.min():.3g}"
             raise AnalysisError(msg)

@@ -6,6 +6,7 @@
 ``reference``       a fine solution from these starts, and its own error
 ``race``            successive halving: evaluations are spent on those that may be the best
 ``surrogate``       the same question on a Gaussian with the network's data statistics, exactly
+``mixture``         the same on an exact mixture of the network's classes, run by all
 ``scheduler``       the winner as a configuration for diffusers
 ``result``          :func:`recommend` and what it finds
 ``report``, ``picture``  the finding in words, and drawn

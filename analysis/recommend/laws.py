@@ -42,6 +42,7 @@ def law_rows(
 
     ``apart`` says that a candidate's MMD is above the least by more than two deviations of the
     difference, taken as independent: as they share the fine solution, that is on the safe side.
+    That the least is the luckiest of many is not: of many equal ones some are marked ``apart``.
     """
     own = Starts(
         other.network, other.count, other.seed + 1, other.labels, other.guidance,

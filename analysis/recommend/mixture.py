@@ -1,11 +1,11 @@
 """The same question on a mixture of the network's classes: an exact network, run by all.
 
-Exact laws of plans exist for Gaussians only. A mixture is nonlinear, so here the candidates run, on
-few starts, against a fine solution of their own. Its components are the classes of the ends, each
-with its mean; the covariance, of low rank and the same for all, is that of the ends about these
-means (shrunk as Ledoit & Wolf 2004; what is beyond the rank is spread evenly, Tipping & Bishop
-1999). It is asked without a class, so that its modes part on the way; with one it would be a
-Gaussian again, of which :mod:`.surrogate` knows all.
+Exact laws of plans exist for Gaussians only. A mixture is nonlinear, so here the candidates run,
+on few starts, against a fine solution of their own. Its components are the classes of the ends,
+each with its mean; the covariance, of low rank and the same for all, is that of the ends about
+these means (shrunk as Ledoit & Wolf 2004; what is beyond the rank is spread evenly, Tipping &
+Bishop 1999). It is asked without a class, so that its modes part on the way; with one it would be
+a Gaussian again, and its error a closed form.
 """
 
 from __future__ import annotations

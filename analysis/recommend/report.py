@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -77,6 +78,10 @@ def record(found: Recommendation) -> dict[str, Any]:
                 for r in found.laws
             ],
             "surrogate": {"rank_correlation": correlation(found)},
+            "mixture": {
+                **found.mixture._asdict(),
+                "rank_correlation": correlation(found, found.mixture.errors),
+            },
             "left_out": found.left_out,
             "cost": found.cost,
             "torch": torch.__version__,
@@ -117,15 +122,20 @@ def _dropped(r: Runner, found: Recommendation) -> float | None:
     return math.exp(size) if math.isfinite(size) else None
 
 
-def correlation(found: Recommendation) -> float:
-    """Rank correlation of network and surrogate over all candidates that ran, on their starts."""
+def correlation(found: Recommendation, other: Mapping[str, float] | None = None) -> float:
+    """Rank correlation of network and surrogate over all candidates that ran, on their starts.
+
+    The surrogate is the Gaussian, or ``other`` errors by the name of the candidate.
+    """
     by = found.settings.by
-    pairs = [(r.errors.of(by).value, r.surrogate) for r in found.ranked]
-    pairs += [(_dropped(r, found), s) for r, s in found.dropped]
-    kept = [
-        (e, s.paired) for e, s in pairs if e is not None and s is not None and s.paired is not None
-    ]
-    return rank_correlation(np.array([e for e, _ in kept]), np.array([p for _, p in kept]))
+    own = {r.candidate.name: r.errors.of(by).value for r in found.ranked}
+    own |= {r.candidate.name: e for r, _ in found.dropped if (e := _dropped(r, found)) is not None}
+    if other is None:
+        rows = [(r.candidate, r.surrogate) for r in found.ranked]
+        rows += [(r.candidate, s) for r, s in found.dropped]
+        other = {c.name: s.paired for c, s in rows if s is not None and s.paired is not None}
+    names = [name for name in own if name in other]
+    return rank_correlation(np.array([own[k] for k in names]), np.array([other[k] for k in names]))
 
 
 def text(data: dict[str, Any]) -> str:
@@ -182,6 +192,13 @@ def _ranking(data: dict[str, Any]) -> list[str]:
         f"* cannot be told apart from the best at {level:.0%}; rank correlation with the exact "
         f"Gaussian: {_number(data['surrogate']['rank_correlation'])}"
     )
+    mixed = data["mixture"]
+    if mixed["errors"]:
+        best = min(mixed["errors"], key=mixed["errors"].__getitem__)
+        lines.append(
+            f"with an exact mixture of {mixed['components']} classes like the network's: "
+            f"{_number(mixed['rank_correlation'])}; the best there: {best}"
+        )
     return lines + _halves(data["ranked"])
 
 

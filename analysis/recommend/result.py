@@ -17,6 +17,7 @@ from ...solvers.process import Array
 from ..evaluation.paired import By, PairedErrors, best_group
 from .candidates import SPACINGS, Candidate, candidates
 from .laws import LawRow, law_rows
+from .mixture import OnMixture, on_mixture
 from .race import Progress, Runner, advance, race
 from .reference import Reference, reference
 from .starts import Starts, check_device
@@ -105,6 +106,8 @@ class Recommendation:
         Stochastic candidates, and the winner, by the law of their ends.
     reference, second : Reference
         The fine solutions.
+    mixture : OnMixture
+        Errors on a mixture of the network's classes, exact and nonlinear.
     left_out : dict
         Why samplers took no part.
     cost : dict
@@ -118,6 +121,7 @@ class Recommendation:
     laws: tuple[LawRow, ...]
     reference: Reference
     second: Reference | None
+    mixture: OnMixture
     left_out: dict[str, str]
     cost: dict[str, Any]
 
@@ -154,7 +158,7 @@ def recommend(
     Raises
     ------
     AnalysisError
-        If nobody takes part, all diverge, or a setting makes no sense.
+        If nobody takes part or nobody without noise, all diverge, or a setting makes no sense.
     """
     asked = settings or Settings()
     dtype = asked.dtype or (torch.float64 if network.module is None else torch.float32)
@@ -166,12 +170,15 @@ def recommend(
         network, asked.nfe, names=asked.names, spacings=asked.spacings,
         stochastic=asked.stochastic, to_zero=asked.to_zero,
     )  # fmt: skip
+    paths = [c for c in entered if not c.sampler.stochastic]
+    if not paths:
+        msg = f"{entered[0].name} draws noise; name a deterministic sampler too, to be ranked"
+        raise AnalysisError(msg)
     starts = _starts(network, asked, asked.seed)
     truth = reference(starts, steps=asked.reference_steps, to_zero=asked.to_zero)
     spent = {"reference": starts.spent}
-    paths = [c for c in entered if not c.sampler.stochastic]
     left, gone = race(paths, starts, truth, by=asked.by, progress=progress)
-    if paths and not left:
+    if not left:
         msg = f"all {len(paths)} candidates diverged; the first: {gone[0].failure}"
         raise AnalysisError(msg)
     spent["race"] = starts.spent - spent["reference"]
@@ -180,11 +187,16 @@ def recommend(
     surrogates = {
         c.name: surrogate_error(c, network, data, to_zero=asked.to_zero) for c in entered
     }
+    mixture = on_mixture(
+        [r.candidate for r in (*left, *gone) if not r.failure], starts, truth.ends,
+        by=asked.by, steps=asked.reference_steps, to_zero=asked.to_zero,
+    )  # fmt: skip
     runs = [(r.candidate, r.errors) for r in left]
     ranked = _ranked(runs, truth.error, asked, surrogates)
     other, again, laws = _others(network, asked, entered, ranked, surrogates)
     if other is not None and again is not None and asked.confirm:
-        ranked = _confirmed(left, ranked, other, again, asked)
+        ranked, lost = _confirmed(left, ranked, other, again, asked)
+        gone = [*lost, *gone]
     spent["second starts"] = 0 if other is None else other.spent
     return Recommendation(
         network=network,
@@ -194,6 +206,7 @@ def recommend(
         laws=laws,
         reference=truth,
         second=again,
+        mixture=mixture,
         left_out=left_out,
         cost={
             "evaluations": spent,
@@ -216,8 +229,6 @@ def _ranked(
     asked: Settings,
     surrogates: dict[str, SurrogateError | None],
 ) -> list[Ranked]:
-    if not runs:
-        return []
     group = best_group([e for _, e in runs], by=asked.by, reference=floor, level=asked.level)
     found = [
         Ranked(c, PairedErrors(e, floor, asked.level), inside, surrogates[c.name])
@@ -239,8 +250,7 @@ def _others(
         return None, None, ()
     other = _starts(network, asked, asked.seed + 1)
     again = reference(other, steps=asked.reference_steps, to_zero=asked.to_zero)
-    best = [r.candidate for r in ranked[:1]]
-    rows = law_rows([*best, *noisy], other, again, surrogates) if noisy else ()
+    rows = law_rows([ranked[0].candidate, *noisy], other, again, surrogates) if noisy else ()
     return other, again, rows
 
 
@@ -250,12 +260,19 @@ def _confirmed(
     other: Starts,
     again: Reference,
     asked: Settings,
-) -> list[Ranked]:
-    """The same candidates from other starts, by which nobody was chosen, and from all."""
+) -> tuple[list[Ranked], list[Runner]]:
+    """The same candidates from other starts, by which nobody was chosen, and from all.
+
+    Beside them are those who diverged there.
+    """
     runners = [Runner(r.candidate, np.empty(0)) for r in left]
     for runner in runners:
         advance(runner, other, again, 0, other.count)
     pairs = [(a, b) for a, b in zip(left, runners, strict=True) if not b.failure]
+    lost = [replace(a, failure=b.failure) for a, b in zip(left, runners, strict=True) if b.failure]
+    if not pairs:
+        msg = f"all {len(left)} candidates diverged from other starts; the first: "
+        raise AnalysisError(msg + lost[0].failure)
     surrogates = {r.candidate.name: r.surrogate for r in first}
     second = _ranked([(b.candidate, b.errors) for _, b in pairs], again.error, asked, surrogates)
     groups = [{r.candidate.name for r in half if r.in_group} for half in (first, second)]
@@ -264,4 +281,4 @@ def _confirmed(
     return [
         replace(r, halves=(r.candidate.name in groups[0], r.candidate.name in groups[1]))
         for r in _ranked(both, floor, asked, surrogates)
-    ]
+    ], lost

@@ -12,8 +12,33 @@ PLANE = (
     f"{UNIT}analysis/test_fp_extrapolated.py::test_a_turning_density_in_the_plane_gains_as_much",
 )
 
+CONTOUR = "analysis/fokker_planck/contour.py"
+ROUND = f"{UNIT}analysis/test_fp_contour.py::"
+EXPONENTIAL = (f"{ROUND}test_it_is_the_exponential_of_the_generator",)
+
 MUTANTS = [
-    Mutant(HERE, "REMOVED = (2, 4, 3)", "REMOVED = (2, 3, 4)", "a power that space lacks", POWERS),
+    Mutant(
+        HERE, "(2, 4, 3), (2, 4, 6)", "(2, 4, 3), (2, 4, 3)", "an odd power without steps",
+        (f"{ROUND}test_without_steps_every_grid_more_removes_an_even_power",),
+    ),
+    Mutant(
+        CONTOUR, "- 0.5017 * s /", "+ 0.5017 * s /", "a wrong derivative of the contour",
+        EXPONENTIAL,
+    ),
+    Mutant(
+        CONTOUR, "sides[1, :, :-1] = -below, -above", "sides[1, :, :-1] = -above, -below",
+        "the transposed generator", EXPONENTIAL,
+    ),
+    Mutant(
+        CONTOUR, "return out * (float(m.sum()) / float(out.sum()))", "return out",
+        "a sum that is not kept", (f"{ROUND}test_the_sum_is_kept",),
+    ),
+    Mutant(
+        HERE, "for time, masses in ((0.0, start), (span, end)):",
+        "for time, masses in ((0.0, start),):", "walls not looked at in the end",
+        (f"{ROUND}test_mass_that_has_come_to_a_wall_is_refused",),
+    ),
+    Mutant(HERE, "EVEN = (2, 4, 3), ", "EVEN = (2, 3, 4), ", "a power that space lacks", POWERS),
     Mutant(
         HERE, "(two - one) / (2**power - 1)", "(two - one) / 2**power",
         "an extrapolation that stops short", POWERS,

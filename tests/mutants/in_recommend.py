@@ -6,6 +6,8 @@ from mutants.mutant import UNIT, Mutant
 
 MEASURES = f"{UNIT}analysis/test_evaluation.py"
 CHOICE = f"{UNIT}analysis/test_recommend.py"
+INTERVALS = f"{UNIT}analysis/test_evaluation_intervals.py"
+MIXED = f"{UNIT}analysis/test_recommend_on_mixture.py"
 HERE = "analysis/evaluation/"
 THERE = "analysis/recommend/"
 NO_BIAS = (f"{MEASURES}::test_the_estimate_has_no_bias_and_its_deviation_is_that_of_its_scatter",)
@@ -51,8 +53,8 @@ MUTANTS = [
         "a point with itself counts", NO_BIAS,
     ),
     Mutant(
-        f"{HERE}kernel.py", "variance = max(0.0, 4 * first / n + 4 * second / m)",
-        "variance = max(0.0, first / n + second / m)", "a factor of 4 in the variance", NO_BIAS,
+        f"{HERE}kernel.py", "linear, rest = 4 * first / n + 4 * second / m,",
+        "linear, rest = first / n + second / m,", "a factor of 4 in the variance", NO_BIAS,
     ),
     Mutant(
         f"{HERE}kernel.py", "mean_kernel(zero, 2 * ca)", "mean_kernel(zero, ca)",
@@ -124,5 +126,40 @@ MUTANTS = [
     Mutant(
         f"{THERE}scheduler.py", "1.0 - ratios]", "ratios]", "alphas for betas",
         (f"{CHOICE}::test_a_scheduler_that_spans_the_same_levels_makes_the_measured_grid",),
+    ),
+    Mutant(
+        f"{HERE}few.py", "return math.sqrt(n / (n - 1)) * stdtrit(", "return 1.0 * stdtrit(",
+        "the deviation of a bootstrap for that of the sample",
+        (f"{INTERVALS}::test_a_widened_quantile_is_exact_for_means_and_vanishes_for_many",),
+    ),
+    Mutant(
+        f"{HERE}paired.py", "ahead.max() <= widened(limit, count)", "ahead.max() <= limit",
+        "a normal quantile for few starts",
+        (f"{INTERVALS}::test_the_group_of_few_starts_holds_the_best_as_often_as_it_says",),
+    ),
+    Mutant(
+        f"{HERE}kernel.py", "xx.degenerate / (n - 2) -", "xx.degenerate / (n - 1) -",
+        "a noise of effects that is too small",
+        (f"{INTERVALS}::test_the_variance_of_the_mmd_is_estimated_without_bias",),
+    ),
+    Mutant(
+        f"{HERE}summary.py", ".permutation(len(x))[:_MOST]", ".permutation(_MOST)[:_MOST]",
+        "the first rows for any",
+        (f"{INTERVALS}::test_a_part_of_the_samples_does_not_depend_on_their_order",),
+    ),
+    Mutant(
+        f"{THERE}mixture.py", "spread = float((about**2).sum() / free / d)",
+        "spread = float((about**2).sum() / n / d)", "means that cost no degrees of freedom",
+        (f"{MIXED}::test_beyond_the_rank_the_variance_is_spread_evenly",),
+    ),
+    Mutant(
+        f"{THERE}mixture.py", "about = rows - means[which]", "about = rows - rows.mean(0)",
+        "the scatter of the means in the covariance",
+        (f"{MIXED}::test_the_mixture_has_the_means_of_the_classes_and_the_shrunk_covariance_about_them",),
+    ),
+    Mutant(
+        f"{THERE}mixture.py", "np.sqrt((kept - rest).clip(0))", "np.sqrt(kept)",
+        "the even rest counted twice",
+        (f"{MIXED}::test_beyond_the_rank_the_variance_is_spread_evenly",),
     ),
 ]  # fmt: skip

@@ -14,7 +14,8 @@ MUTANTS = [
         "rows in the order of their times", ROWS,
     ),
     Mutant(
-        "solvers/networks/rows.py", "torch.cat([t, t]) if by_row", "t.repeat_interleave(2) if by_row",
+        "solvers/networks/rows.py", "torch.cat([t, t]) if by_row",
+        "t.repeat_interleave(2) if by_row",
         "each time twice in a row, as states are not", ROWS,
     ),
     Mutant(

@@ -103,7 +103,7 @@ MUTANTS = [
         "bracket the wrong way round",
         ORDERS,
     ),
-    Mutant(LOG_ODE, "h * h / 30", "h * h / 12", "another mean of the area", ORDERS),
+    Mutant(LOG_ODE, "+ h / 30)", "+ h / 12)", "another mean of the area", ORDERS),
     Mutant(
         REVERSIBLE,
         "torch.add(2 * z - y, f, alpha=h)",

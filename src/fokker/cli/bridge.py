@@ -159,7 +159,7 @@ def page(a: Cloud, b: Cloud, found: CloudBridge, reference: str, seconds: float)
 
 
 def _row(values: Tensor) -> str:
-    return " ".join(f"{float(v):9.4f}" for v in values[:WIDE])
+    return " ".join(f"{float(v):10.4g}" for v in values[:WIDE])  # in any unit
 
 
 def _std(cov: Tensor) -> str:

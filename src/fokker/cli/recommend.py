@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import argparse
+import math
 import sys
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,6 +16,8 @@ if TYPE_CHECKING:
     from ..analysis.recommend import Recommendation, Settings
 
 HELP = "rank samplers on a network's own trajectories, and save the best as a plan"
+SMALL = 2**16
+"""Numbers of a state below which one thread of the CPU is the fastest."""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -93,7 +98,8 @@ def run(args: argparse.Namespace) -> int:
         confirm=args.confirm,
         by=args.by,
     )
-    found = _with_bar(recommend, network, settings)
+    with _few_threads(network.shape, settings):
+        found = _with_bar(recommend, network, settings)
     data, note = write(found, folder)
     if args.json:
         import json
@@ -112,6 +118,23 @@ def _device(name: str) -> str:
     if name == "auto":
         return "cuda" if torch.cuda.is_available() else "cpu"
     return name
+
+
+@contextmanager
+def _few_threads(shape: Sequence[int], settings: Settings) -> Iterator[None]:
+    """One thread for a small state on the CPU: threads wait for each other longer than they work.
+
+    A state is all starts of one evaluation; a small one fits into the cache of a core.
+    """
+    import torch
+
+    before = torch.get_num_threads()
+    if settings.device == "cpu" and settings.starts * math.prod(shape) <= SMALL:
+        torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
 
 
 def _with_bar(recommend: Any, network: Any, settings: Settings) -> Recommendation:

@@ -55,6 +55,7 @@ def test_paths_have_the_mean_and_covariance_of_the_bridge_at_every_time(method: 
         right, _ = scores(found, moment)
         assert right < 5.7
     assert scores(found, 1)[1] > 12
+    assert scores(found, 2)[1] > 7
 
 
 @pytest.mark.parametrize("method", METHODS)

@@ -159,6 +159,12 @@ def test_errors_of_an_affine_model_propagate_linearly():
     assert scaled.gains == pytest.approx([0.03] * 12)
 
 
+def test_an_output_of_zero_has_no_gain():
+    x = torch.ones(2, 1, dtype=F64)
+    found = propagated(ou_plan(), lambda x, _: 0 * x, lambda x, _: 0 * x + 0.1, x)
+    assert found.gains == (0.0,) * 20
+
+
 # rounded outputs
 
 

@@ -181,6 +181,9 @@ def test_a_fan_of_paths_on_a_line(here: Path, capsys: pytest.CaptureFixture):
     page = said(capsys, "bridge", "c.csv", "d.npy", "--count", "5", "--out", "o")
     assert "shown: 5 of 5 paths against time" in page
     assert page.count("\n0.") == 9
+    np.save("tiny.npy", 1e-9 * np.load("d.npy"))
+    page = said(capsys, "bridge", "tiny.npy", "tiny.npy", "--count", "2", "--times", "0")
+    assert "e-09" in page.splitlines()[-1]  # no column of zeros
 
 
 # -- bad input ----------------------------------------------------------------------------------

@@ -13,15 +13,16 @@ import torch
 from torch import Tensor
 
 from fokker.solvers import files
-from fokker.solvers.errors import FokkerError, OutputError
+from fokker.solvers.errors import FokkerError, NonFiniteError, OutputError
 from fokker.solvers.jobs import folder as folders
 from fokker.solvers.jobs.errors import JobError
 from fokker.solvers.jobs.facts import network_facts
 from fokker.solvers.jobs.job import difference
 from fokker.solvers.jobs.pictures import pixel_range
 from fokker.solvers.jobs.spacing import grid_of
-from fokker.solvers.jobs.trial import starts
+from fokker.solvers.jobs.trial import _watched, starts
 from fokker.solvers.jobs.work import run_job
+from fokker.solvers.model import for_rows
 from fokker.solvers.networks.diffusers_call import DiffusersCall
 from fokker.toy_models.networks import named_network
 from small_jobs import JOB, said, samples
@@ -167,6 +168,14 @@ def test_what_fails_is_named_by_id_in_every_kind_of_sampler(sampler: str, tmp_pa
     (error,) = run_job(job, gaussians(call=broken), tmp_path).failures
     assert error.sample_ids == (2,)  # row 0 of the second batch
     assert said(tmp_path)["failed"][0]["samples"] == [2]
+
+
+def test_a_row_that_is_asked_alone_is_named_by_its_own_id():
+    model = _watched(lambda x, _: x, [4, 7, 9], lambda: None, look=True)
+    with pytest.raises(NonFiniteError) as caught:
+        for_rows(model, np.array([2]))(torch.full((1, 3), torch.nan), torch.tensor([0.25]))
+    assert caught.value.sample_ids == (9,)
+    assert caught.value.t == 0.25
 
 
 def test_guidance_that_overflows_names_ids(tmp_path: Path):

@@ -9,7 +9,7 @@ from dataclasses import replace
 import pytest
 import torch
 
-from fokker.solvers.errors import InvalidPlanError
+from fokker.solvers.errors import InvalidPlanError, NonFiniteError, ShapeError
 from fokker.solvers.fitted.gaussian_flow import GaussianStatistics, teleport
 from fokker.solvers.fitted.own_statistics import (
     fresh_starts,
@@ -17,6 +17,7 @@ from fokker.solvers.fitted.own_statistics import (
     own_statistics,
     teleported,
 )
+from fokker.solvers.networks.network import Network
 from fokker.solvers.registry import get
 from fokker.solvers.run import run
 from fokker.solvers.schedules import VPLinear
@@ -135,3 +136,20 @@ def test_a_tolerance_is_positive():
     network = named_network("digits-mixture")
     with pytest.raises(InvalidPlanError, match="must be positive, got 0"):
         gaussian_until(network, found(), network.grid(4), tolerance=0)
+
+
+def test_a_network_that_breaks_is_not_followed():
+    """A comparison with NaN is false: the flow must not be followed to the end for that."""
+    p = problem("gaussian")
+    broken = Network(
+        "broken", lambda x, _t, _: x * math.nan, p.process, "data", (4,), (p.lam_start, p.lam_end)
+    )
+    seen = GaussianStatistics.from_samples(torch.randn(9, 4, dtype=torch.float64))
+    with pytest.raises(NonFiniteError, match="not finite at lam = -"):
+        gaussian_until(broken, seen, broken.grid(8))
+
+
+@pytest.mark.parametrize(("count", "batch"), [(0, 4), (1, 4), (8, 0)])
+def test_no_samples_and_no_batch_are_refused(count: int, batch: int):
+    with pytest.raises(ShapeError, match="two samples and a batch of one"):
+        own_statistics(named_network("gaussian"), count=count, batch=batch)
