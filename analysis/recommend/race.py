@@ -2,7 +2,7 @@
 
 Every round doubles the starts, the same for all who are left, and keeps what was computed. A
 candidate goes when it is outside the better third *and* clearly behind the leader, in pairs; so
-halving saves evaluations where the field is wide and costs none of those that matter (Karnin,
+halving saves evaluations where the field is wide and hardly ever costs one that matters (Karnin,
 Koren & Somekh 2013 halve whatever the evidence).
 """
 
@@ -25,7 +25,11 @@ from .starts import Starts
 KEPT = 3
 """One in so many stays in any case."""
 SURE = 1e-3
-"""Share of resamples in which somebody who goes may be ahead of the leader."""
+"""Share of resamples in which somebody who goes may be ahead of the leader.
+
+Resamples of few starts are too sure: for normal logs it is a chance of 0.012 after 8 starts, 0.005
+after 16 and 0.002 after 32, for one who is as good as the leader and yet not in the better third.
+"""
 
 
 @dataclass(eq=False)

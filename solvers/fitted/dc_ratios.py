@@ -99,7 +99,7 @@ def _best(
     def at(ratio: float) -> float:
         return loss([*ratios[:i], float(ratio), *ratios[i + 1 :]])
 
-    found = minimize_scalar(at, bounds=bounds, method="bounded", options={"xatol": 3e-3})
+    found: Any = minimize_scalar(at, bounds=bounds, method="bounded", options={"xatol": 3e-3})
     return min((float(found.x), ratios[i], 1.0), key=at)
 
 

@@ -28,6 +28,7 @@ from fokker.analysis.fokker_planck.collocation import quantile
 from fokker.analysis.variance import (
     Proposal,
     Seen,
+    adapt,
     adapted,
     adaptive,
     controlled,
@@ -178,6 +179,19 @@ def test_adaptation_stops_when_a_round_does_not_pay():
     assert 3000 <= long.spent < 12_000
     assert min(long.variances) < 0.2 * long.variances[0]
     assert long.proposal.shares == pytest.approx((DEFENCE, 0.45, 0.45))
+
+
+def test_no_proposal_is_fitted_that_no_round_is_left_to_try(monkeypatch: pytest.MonkeyPatch):
+    seen = []
+
+    def counted(*given: Any) -> Proposal:
+        seen.append(len(given[0]))
+        return fitted(*given)
+
+    monkeypatch.setattr(adapt, "fitted", counted)
+    found = adapted(rare, NORMAL, budget=20_000, pilot=1500, first=WIDE, seed=0, rounds=2)
+    assert (len(found.variances), found.spent) == (2, 3000)
+    assert seen == [1500]
 
 
 def test_a_fitted_part_has_the_weighted_moments_widened():
