@@ -138,8 +138,9 @@ def test_the_status_of_a_command_is_the_status_of_the_process(monkeypatch: pytes
 
 def test_an_interrupt_from_the_keyboard_ends_with_status_130(tmp_path: Path):
     code = (
-        "import sys, time, types, pathlib\n"
+        "import signal, sys, time, types, pathlib\n"
         "from fokker import cli\n"
+        "signal.signal(signal.SIGINT, signal.default_int_handler)\n"  # a shell may ignore it
         "def run(args):\n"
         "    pathlib.Path('ready').touch()\n"
         "    time.sleep(60)\n"
