@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from .errors import NonFiniteError, ShapeError
+from .errors import FokkerError, NonFiniteError, ShapeError
 
 STATE_DTYPES = (torch.float32, torch.float64)
 """A state is at least float32; only the model may compute in less."""
@@ -73,3 +73,21 @@ def check_like(value: Any, like: Tensor, name: str, *, same_dtype: bool = True) 
     if not value.dtype.is_floating_point:
         msg = f"{name} must have a floating-point dtype, got {value.dtype}"
         raise ShapeError(msg)
+
+
+def usable_device(name: str, error: type[FokkerError]) -> torch.device:
+    """The device of a name, after a tensor has been made there and brought back.
+
+    Raises
+    ------
+    error
+        If there is no such device, or this build of torch does not serve it.
+    """
+    try:
+        found = torch.device(name)
+        torch.empty(1, device=found).cpu()  # the device "meta" holds no numbers
+    except (RuntimeError, AssertionError, NotImplementedError) as reason:  # torch raises any
+        why = " ".join(str(reason).split())[:120]
+        msg = f"the device {name!r} cannot be used here: {why}; accepted: cpu, or cuda where it is"
+        raise error(msg) from reason
+    return found

@@ -117,7 +117,7 @@ def evolve(
         factor = total / float(m.sum())
         m = m * factor
         least, repaired = min(least, float(m.min())), max(repaired, abs(factor - 1))
-        touching = check_walls(generator.box, m, (k + 1) * step, walls, outer)
+        touching = check_walls(generator.box, m, (k + 1) * step, walls, outer, total)
         at_walls = max(at_walls, touching)
     return Evolution(m, least, repaired, at_walls)
 
@@ -180,15 +180,16 @@ def _trbdf2(generator: Generator, step: float) -> Callable[[Array], Array]:
     return advance
 
 
-def check_walls(box: Box, m: Array, time: float, walls: float, outer: Any = None) -> float:
-    """The share of the mass in the outermost cells.
+def check_walls(
+    box: Box, m: Array, time: float, walls: float, outer: Any = None, total: float = 1.0
+) -> float:
+    """The share of the mass in the outermost cells, of masses of the sum ``total``.
 
     Raises
     ------
     GridTooSmallError
         If it is more than ``walls``.
     """
-    total = float(m.sum())
     touching = float(m[_outermost(box) if outer is None else outer].sum()) / total
     if touching > walls:
         raise _at_walls(box, m / total, touching, time, walls)

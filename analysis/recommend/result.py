@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from ...solvers.checks import usable_device
 from ...solvers.errors import AnalysisError
 from ...solvers.networks.network import Network
 from ...solvers.plan import Plan
@@ -20,7 +21,7 @@ from .laws import LawRow, law_rows
 from .mixture import OnMixture, on_mixture
 from .race import Progress, Runner, advance, race
 from .reference import Reference, reference
-from .starts import Starts, check_device
+from .starts import Starts
 from .surrogate import SurrogateError, statistics, surrogate_error
 
 
@@ -164,7 +165,7 @@ def recommend(
     dtype = asked.dtype or (torch.float64 if network.module is None else torch.float32)
     asked = replace(asked, dtype=dtype)
     begin, busy = time.perf_counter(), time.process_time()
-    check_device(asked.device)
+    usable_device(asked.device, AnalysisError)
     network.to(asked.device)
     entered, left_out = candidates(
         network, asked.nfe, names=asked.names, spacings=asked.spacings,

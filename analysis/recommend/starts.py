@@ -77,22 +77,6 @@ class Starts:
         self.spent += samples
 
 
-def check_device(device: str) -> None:
-    """See that tensors can be made there.
-
-    Raises
-    ------
-    AnalysisError
-        If there is no such device, or this build of torch does not serve it.
-    """
-    try:
-        torch.empty(1, device=device)
-    except (RuntimeError, AssertionError, NotImplementedError) as error:
-        reason = str(error).splitlines()[0]
-        msg = f"the device {device!r} cannot be used here: {reason}"
-        raise AnalysisError(msg) from error
-
-
 def _counted(model: Model, count: Callable[[int], None]) -> Model:
     def counted(x: Tensor, t: float) -> Tensor:
         count(x.shape[0])

@@ -16,6 +16,7 @@ from torch import nn
 from ..networks.errors import NetworkError
 from ..networks.network import Network
 from ..networks.process_text import process_to_dict
+from ..networks.record import traits
 
 
 def network_facts(network: Network) -> dict[str, Any]:
@@ -31,12 +32,7 @@ def network_facts(network: Network) -> dict[str, Any]:
         process = {"name": type(network.process).__name__}
     return {
         "process": process,
-        "prediction": network.prediction,
-        "shape": list(network.shape),
-        "lam_range": list(network.lam_range),
-        "classes": network.classes,
-        "null_class": network.null_class,
-        "sigma_data": network.sigma_data,
+        **traits(network),
         "weights": None if network.module is None else weights_digest(network.module),
         "call": call_digest(network),
     }

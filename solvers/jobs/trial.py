@@ -15,7 +15,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ..checks import bad_samples, named_samples, shown
+from ..checks import bad_samples, named_samples, shown, usable_device
 from ..engine.upload import upload
 from ..errors import NonFiniteError
 from ..grids import Grid
@@ -60,7 +60,7 @@ class Trial:
     """
 
     def __init__(self, job: Job, network: Network, device: str, save_every: int = 0) -> None:
-        self.job, self.network, self.device = job, network, _device(device)
+        self.job, self.network, self.device = job, network, usable_device(device, JobError)
         self.entry = get(job.sampler)
         self.dtype: torch.dtype = getattr(torch, job.dtype)
         self.autocast = getattr(torch, job.autocast) if job.autocast else None
@@ -197,14 +197,3 @@ def _later(error: NonFiniteError, before: int) -> NonFiniteError:
     step = error.step + before
     text = str(error).replace(f"in step {error.step} ", f"in step {step} ", 1)
     return NonFiniteError(text, step=step, t=error.t, sample_ids=error.sample_ids)
-
-
-def _device(name: str) -> torch.device:
-    try:
-        found = torch.device(name)
-        torch.empty(1, device=found).cpu()  # the device "meta" holds no numbers
-    except (RuntimeError, AssertionError, NotImplementedError) as error:
-        why = " ".join(str(error).split())[:120]
-        msg = f"the device {name!r} cannot be used here: {why}; accepted: cpu, or cuda where it is"
-        raise JobError(msg) from error
-    return found

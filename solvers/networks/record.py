@@ -78,6 +78,18 @@ def check_record(record: Mapping[str, Any], where: str) -> None:
             raise NetworkError(msg)
 
 
+def traits(network: Network) -> dict[str, Any]:
+    """What JSON can hold of any network, its process and its weights left out."""
+    return {
+        "prediction": network.prediction,
+        "shape": list(network.shape),
+        "lam_range": list(network.lam_range),
+        "classes": network.classes,
+        "null_class": network.null_class,
+        "sigma_data": network.sigma_data,
+    }
+
+
 def network_record(network: Network, asked: str) -> dict[str, Any]:
     """Everything but the digest, checked as a reader will check it."""
     name, config = config_of(network.module)
@@ -88,12 +100,7 @@ def network_record(network: Network, asked: str) -> dict[str, Any]:
         "config": config,
         "asked": asked,
         "process": process_to_dict(network.process),
-        "prediction": network.prediction,
-        "shape": list(network.shape),
-        "lam_range": list(network.lam_range),
-        "classes": network.classes,
-        "null_class": network.null_class,
-        "sigma_data": network.sigma_data,
+        **traits(network),
         "about": dict(network.about),
         "digest": "0" * 64,
     }

@@ -1,4 +1,4 @@
-"""The option ``--set KEY=VALUE`` of commands that pass options on (a helper, not a command)."""
+"""The options ``--set KEY=VALUE`` and ``--device`` of several commands (no command itself)."""
 
 from __future__ import annotations
 
@@ -39,3 +39,19 @@ def read_set(words: list[str]) -> dict[str, Any]:
         except json.JSONDecodeError:
             out[key] = {"True": True, "False": False, "None": None}.get(value, value)
     return out
+
+
+def add_device(parser: argparse.ArgumentParser) -> None:
+    """Declare ``--device``."""
+    parser.add_argument(
+        "--device", metavar="NAME", default="auto", help="cpu, cuda, ... (default: cuda if there)"
+    )
+
+
+def device_of(args: argparse.Namespace) -> str:
+    """The device asked for, or the one that is there."""
+    import torch
+
+    if args.device == "auto":
+        return "cuda" if torch.cuda.is_available() else "cpu"
+    return args.device

@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from .options import add_device, device_of
 from .output import add_out, out_folder
 
 if TYPE_CHECKING:
@@ -65,9 +66,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--reference-steps", metavar="N", type=int, default=128, help="default: %(default)s"
     )
-    parser.add_argument(
-        "--device", metavar="NAME", default="auto", help="cpu, cuda, ... (default: cuda if there)"
-    )
+    add_device(parser)
     parser.add_argument("--dtype", choices=("float32", "float64"), help="of the states")
     parser.add_argument("--json", action="store_true", help="print the record as JSON")
     add_out(parser, "recommendation")
@@ -94,7 +93,7 @@ def run(args: argparse.Namespace) -> int:
         labels=None if args.label is None else [args.label] * args.starts,
         guidance=args.guidance,
         dtype=getattr(torch, args.dtype) if args.dtype else None,
-        device=_device(args.device),
+        device=device_of(args),
         confirm=args.confirm,
         by=args.by,
     )
@@ -110,14 +109,6 @@ def run(args: argparse.Namespace) -> int:
 
         print("\n".join([text(data), note, str(folder / "plan.json")]))
     return 0
-
-
-def _device(name: str) -> str:
-    import torch
-
-    if name == "auto":
-        return "cuda" if torch.cuda.is_available() else "cpu"
-    return name
 
 
 @contextmanager

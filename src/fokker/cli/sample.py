@@ -9,7 +9,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from .options import add_set, read_set
+from .options import add_device, add_set, device_of, read_set
 from .output import add_out
 
 if TYPE_CHECKING:
@@ -55,9 +55,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--seed", metavar="S", type=int, default=0, help=_DEFAULT)
     parser.add_argument("--size", metavar="HxW", help="size of the images, of networks that allow")
     parser.add_argument("--batch", metavar="N", type=int, default=64, help=_DEFAULT)
-    parser.add_argument(
-        "--device", metavar="NAME", default="auto", help="cpu, cuda, ... (default: cuda if there)"
-    )
+    add_device(parser)
     parser.add_argument("--dtype", default="float32", help="of the state: float32 or float64")
     parser.add_argument("--autocast", metavar="DTYPE", help="bfloat16 or float16, in the network")
     parser.add_argument(
@@ -90,8 +88,6 @@ def run(args: argparse.Namespace) -> int:
 
 def job_of(args: argparse.Namespace, classes: int) -> Job:
     """The job that the options ask for; classes in turn unless told otherwise."""
-    import torch
-
     from ..solvers.jobs.job import Job
     from ..solvers.jobs.labels import CYCLE, parse_labels
 
@@ -99,9 +95,6 @@ def job_of(args: argparse.Namespace, classes: int) -> Job:
     options: dict[str, Any] = read_set(args.set)
     if args.eta is not None:
         options["eta"] = args.eta
-    device = args.device
-    if device == "auto":
-        device = "cuda" if torch.cuda.is_available() else "cpu"
     return Job(
         network=args.model,
         sampler=args.sampler,
@@ -118,7 +111,7 @@ def job_of(args: argparse.Namespace, classes: int) -> Job:
         batch=args.batch,
         dtype=args.dtype,
         autocast=args.autocast,
-        device=device,
+        device=device_of(args),
     )
 
 
