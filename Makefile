@@ -57,6 +57,6 @@ $(READY): pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "fokker needs Python 3.11 or later; set PYTHON=..., this is " + sys.version.split()[0])'
 	@test -d src/fokker/solvers || { echo "src/fokker/solvers is not a link to a folder; clone with 'git clone -c core.symlinks=true'" >&2; exit 1; }
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install -q -c constraints.txt $(PIP_ARGS) -e '.[test,dev,stand]'
+	$(BIN)/python -m pip install -q -c constraints.txt $(PIP_ARGS) -e '.[test,dev,stand,dask]'
 	$(BIN)/python -m pip install -q -c constraints.txt $(PIP_ARGS) --no-deps azula k-diffusion
 	@touch $@

@@ -117,10 +117,10 @@ def observe(
     if len(steps) != len(errors) or not doubled:
         msg = f"need one error for each of doubling step counts, got steps {list(steps)}"
         raise AnalysisError(msg)
-    bad = [e for e in errors if not (math.isfinite(e) and e >= 0)]
-    if bad:
-        msg = f"errors must be finite and nonnegative, got {bad[0]}"
-        raise AnalysisError(msg)
+    for n, e in zip(steps, errors, strict=True):
+        if not (math.isfinite(e) and e >= 0):
+            msg = f"errors must be finite and nonnegative, got {e} with {n} steps"
+            raise AnalysisError(msg)
     used: list[int] = []
     for i, e in enumerate(errors):
         if e <= floor:

@@ -2,8 +2,9 @@
 
 Orders are measured on one process: a law of its own says that the same lam grid gives the same
 ``x/alpha`` under every process. Deterministic samplers are compared with exact flows, on a
-Gaussian and on a nonlinear law; stochastic ones with the exact law on a Gaussian, and on one path
-on a nonlinear law. A Gaussian alone is never enough: its denoiser is linear.
+Gaussian and on a nonlinear law; stochastic ones with the exact law on a Gaussian, and beyond it:
+the weak order at the first power of a nonlinearity and by quadrature, the strong one on a path. A
+Gaussian alone is never enough: its denoiser is linear.
 """
 
 from __future__ import annotations

@@ -1,12 +1,10 @@
-"""Weak and strong order on a nonlinear law: one Brownian path, every grid, error bars.
+"""Strong order on a nonlinear law: one Brownian path, every grid, error bars.
 
 No exact law is at hand for a stochastic sampler on a mixture, but none is needed for the *order*:
 with the same path on grids of N and 2N steps, the differences ``X^N - X^{2N}`` obey the same power
 law as the errors, and because they are coupled their statistical error is small.
 
-* strong: ``RMS(X^N - X^{2N}) ~ C h^p``
-* weak: ``|E phi(X^N) - E phi(X^{2N})| ~ C h^p`` for the moments phi = x, x^2, by randomised
-  quasi-Monte Carlo; the error bar comes from independent scrambles.
+    RMS(X^N - X^{2N}) ~ C h^p.
 
 Differences alone would not notice a sampler that converges to the wrong limit; the certificate
 therefore also tests the exact law on Gaussians, where the truth is known.
@@ -21,9 +19,6 @@ from itertools import pairwise
 
 import numpy as np
 import torch
-from scipy.fft import idct
-from scipy.special import ndtri
-from scipy.stats import qmc
 from torch import Tensor
 
 from ..solvers.errors import AnalysisError
@@ -175,57 +170,3 @@ def strong_path_order(
         errors.append(size)
         bars.append(float(square.std()) / math.sqrt(len(square)) / (2 * size) if size else 0.0)
     return fit_order(counts[:-1], errors, bars)
-
-
-def _quasi_random(
-    problem: FlowProblem, finest: Grid, log2_size: int, seed: int
-) -> tuple[Tensor, MonteCarloPath]:
-    """Scrambled Sobol points as (starts, paths), low frequencies of the path first.
-
-    The start is the image of a normal under the exact flow from pure noise, a smooth function of
-    one coordinate; the increments are an orthogonal cosine transform of the other coordinates (a
-    principal-component construction), so that few coordinates carry most of the variance.
-    """
-    cells = len(finest)
-    points = qmc.Sobol(1 + cells, scramble=True, rng=seed).random_base2(log2_size)
-    normals = ndtri(np.clip(points, 1e-15, 1 - 1e-15))
-    begin, _ = problem.ends()
-    pure = torch.from_numpy(normals[:, :1].copy())
-    x = problem.law.flow(pure, (1e-12, 1.0), (begin.alpha, begin.sigma))
-    turned = np.asarray(idct(normals[:, 1:], norm="ortho", axis=1))
-    increments = torch.from_numpy(turned.T[..., None].copy())
-    rng = np.random.default_rng(seed)
-    areas = torch.from_numpy(rng.standard_normal(increments.shape))
-    return x, MonteCarloPath(finest, increments, areas)
-
-
-def weak_path_order(
-    sampler: Sampler,
-    problem: FlowProblem,
-    grids: GridMap,
-    *,
-    first: int = 8,
-    levels: int = 5,
-    log2_size: int = 13,
-    replicates: int = 8,
-) -> PathObservation:
-    """Weak order of a stochastic sampler on a one-dimensional nonlinear law.
-
-    Moments x and x^2 over scrambled Sobol points; the error bar comes from independent scrambles.
-    """
-    if problem.law.dim != 1:
-        msg = f"the weak order on a path needs a law of dimension 1, got {problem.law.dim}"
-        raise AnalysisError(msg)
-    counts = [first * 2**k for k in range(levels)]
-    model = problem.model(sampler.prediction)
-    table = np.empty((replicates, levels, 2))
-    finest = with_stages(sampler, problem.process, [grids.grid(n) for n in counts])
-    for r in range(replicates):
-        x, path = _quasi_random(problem, finest, log2_size, problem.seed + r)
-        for k, n in enumerate(counts):
-            out = sample(sampler, model, problem.process, grids.grid(n), x, noise=path)
-            table[r, k] = float(out.mean()), float(out.square().mean())
-    steps = -np.diff(table, axis=1)
-    bars = steps.std(axis=0, ddof=1) / math.sqrt(replicates)
-    errors = np.linalg.norm(steps.mean(axis=0), axis=1)
-    return fit_order(counts[:-1], errors.tolist(), np.linalg.norm(bars, axis=1).tolist())

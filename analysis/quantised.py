@@ -1,4 +1,4 @@
-r"""Quantised and pruned networks: what their error of the score does to the sample.
+r"""Quantised networks: what their error of the score does to the sample.
 
 A quantiser rounds to multiples of a step q: an error of variance ``q^2/12``, as long as the
 numbers are spread over many steps. An error e of the model's output at every evaluation makes an
@@ -90,26 +90,6 @@ def quantised(values: Tensor, bits: int, *, per: Per = "tensor") -> Tensor:
     return (step * (flat / step).round()).reshape(values.shape)
 
 
-def pruned(values: Tensor, share: float) -> Tensor:
-    """The values without the ``share`` of them that is smallest in size: those are 0.
-
-    Raises
-    ------
-    AnalysisError
-        For a share outside of [0, 1].
-    """
-    if not 0.0 <= share <= 1.0:
-        msg = f"the share of pruned weights must be in [0, 1], got {share}"
-        raise AnalysisError(msg)
-    gone = round(share * values.numel())
-    if not gone:
-        return values.clone()
-    order = values.abs().flatten().argsort(stable=True)
-    out = values.flatten().clone()
-    out[order[:gone]] = 0.0
-    return out.reshape(values.shape)
-
-
 def with_weights(
     network: Network, change: Callable[[Tensor], Tensor], keep: Sequence[str] = ()
 ) -> Network:
@@ -139,11 +119,6 @@ def quantised_network(
 ) -> Network:
     """The network with weights of ``bits`` bits; see :func:`quantised`, :func:`with_weights`."""
     return with_weights(network, lambda w: quantised(w, bits, per=per), keep)
-
-
-def pruned_network(network: Network, share: float, *, keep: Sequence[str] = ()) -> Network:
-    """The network without the smallest weights of every tensor; see :func:`pruned`."""
-    return with_weights(network, lambda w: pruned(w, share), keep)
 
 
 def quantised_outputs(model: Model, bits: int, span: float, *, dither: int | None = None) -> Model:

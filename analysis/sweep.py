@@ -13,79 +13,51 @@ from __future__ import annotations
 
 import contextlib
 import functools
-import hashlib
-import itertools
-import json
-import math
 import os
-import re
-from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
-from dataclasses import asdict, dataclass
-from pathlib import Path
-from typing import Any
+import platform
+import threading
+from collections.abc import Callable, Iterable, Sequence
+from typing import TYPE_CHECKING, Any
 
 from ..solvers.errors import AnalysisError, FokkerError
-from ..solvers.files import writable_folder, write_text_atomic
+from ..solvers.files import writable_folder
+from .sweep_config import Config as Config
+from .sweep_config import configs as configs
+from .sweep_results import Identities, Kept
+from .sweep_workers import Result, Results, here, in_processes, on_dask
 
-Result = dict[str, Any]
+if TYPE_CHECKING:
+    from ..solvers.networks.identity import Identity
+
 Progress = Callable[[int, int], None]
+MOST_JOBS = 1024
+_ONE_AT_A_TIME = threading.Lock()
 
 
-@dataclass(frozen=True)
-class Config:
-    """One measurement: a deterministic sampler on a network within a number of evaluations.
+def identify(networks: Iterable[str]) -> Identities:
+    """Facts and probes of networks by name, on this machine.
 
-    Attributes
-    ----------
-    network : str
-        As :func:`fokker.toy_models.networks.find_network` takes it.
-    sampler : str
-        Name of a registered sampler that draws no noise.
-    nfe : int
-        Evaluations at most; the sampler takes as many steps as fit.
-    grid : str
-        One of :data:`fokker.solvers.jobs.spacing.SPACINGS`; the last step goes to sigma = 0.
-    guidance : float
-        Weight of classifier-free guidance.
-    count, seed : int
-        Number of starts, and their seed.
-    reference : int
-        Steps of the fine solution.
+    Raises
+    ------
+    FokkerError
+        For a name that is none.
     """
+    from ..solvers.networks.identity import identity_of
+    from ..toy_models.networks import find_network
 
-    network: str
-    sampler: str
-    nfe: int
-    grid: str = "uniform-lam"
-    guidance: float = 1.0
-    count: int = 32
-    seed: int = 0
-    reference: int = 128
-
-    def __post_init__(self) -> None:
-        if not math.isfinite(self.guidance):
-            msg = f"the guidance of a sweep must be a finite number, got {self.guidance}"
-            raise AnalysisError(msg)
-
-    @property
-    def file(self) -> str:
-        """Name of its result: readable, and different for different configurations."""
-        text = json.dumps(asdict(self), sort_keys=True)
-        words = (Path(self.network).name, self.sampler, str(self.nfe))
-        plain = "-".join(re.sub(r"[^A-Za-z0-9_]+", "_", w)[:40] for w in words)
-        return f"{plain}-{hashlib.sha256(text.encode()).hexdigest()[:12]}.json"
+    return {name: identity_of(find_network(name)) for name in dict.fromkeys(networks)}
 
 
-def configs(
-    networks: Iterable[str], samplers: Iterable[str], nfes: Iterable[int], **common: Any
-) -> list[Config]:
-    """All combinations, network by network; equal ones once."""
-    found = itertools.product(networks, samplers, nfes)
-    return list(dict.fromkeys(Config(n, s, k, **common) for n, s, k in found))
-
-
-def run_one(cfg: Config) -> Result:
+def run_one(cfg: Config, known: Identities | None = None) -> Result:
     """Measure one configuration.
+
+    Parameters
+    ----------
+    cfg : Config
+        Which.
+    known : mapping, optional
+        What the networks are to be, see :func:`identify`: one of that name that is another on
+        this machine, or by now, is not measured.
 
     Returns
     -------
@@ -98,10 +70,11 @@ def run_one(cfg: Config) -> Result:
 
     from .evaluation.paired import errors_of
 
+    wanted = (known or {}).get(cfg.network)
+    words = (cfg.network, cfg.count, cfg.seed, cfg.guidance, cfg.reference)
     try:
-        starts, reference = _reference(
-            cfg.network, cfg.count, cfg.seed, cfg.guidance, cfg.reference
-        )
+        with _ONE_AT_A_TIME:  # a worker of Dask may have several threads
+            starts, reference = _reference(*words, wanted)
         x, steps, nfe = _ends(cfg, starts)
         errors = errors_of(x, reference.ends)
     except FokkerError as error:
@@ -116,13 +89,27 @@ def run_one(cfg: Config) -> Result:
 
 
 @functools.lru_cache(maxsize=4)
-def _reference(network: str, count: int, seed: int, guidance: float, steps: int) -> Any:
+def _reference(
+    network: str,
+    count: int,
+    seed: int,
+    guidance: float,
+    steps: int,
+    wanted: Identity | None = None,
+) -> Any:
     """Starts and the fine solution from them: once for each network in each process."""
+    from ..solvers.networks.identity import identity_of
     from ..toy_models.networks import find_network
     from .recommend.reference import reference
     from .recommend.starts import Starts
 
-    starts = Starts(find_network(network), count=count, seed=seed, guidance=guidance)
+    found = find_network(network)
+    other = wanted and wanted.difference(identity_of(found))
+    if other:
+        where = platform.node() or "this machine"
+        msg = f"{network!r} is another network on {where} than where the sweep was begun: {other}"
+        raise AnalysisError(msg)
+    starts = Starts(found, count=count, seed=seed, guidance=guidance)
     return starts, reference(starts, steps=steps)
 
 
@@ -156,7 +143,8 @@ def sweep(
     *,
     jobs: int = 1,
     dask: str | None = None,
-    one: Callable[[Config], Result] = run_one,
+    one: Callable[[Config], Result] | None = None,
+    networks: Identities | None = None,
     progress: Progress | None = None,
 ) -> list[dict[str, Any]]:
     """Measure what is not measured yet, and give all results in the order of ``todo``.
@@ -166,99 +154,68 @@ def sweep(
     todo : sequence of Config
         What to measure.
     folder : str or path
-        Where the results are, one file each.
+        Where the results are, one file each. A result belongs to a network, not to a name: what
+        was measured with other weights stays in its file and is measured anew beside it.
     jobs : int
         Processes on this machine.
     dask : str, optional
         Address of a Dask scheduler, whose workers are used in their place.
-    one : callable
-        What measures one configuration.
+    one : callable, optional
+        What measures one configuration; :func:`run_one` with ``networks`` by default.
+    networks : mapping, optional
+        What the networks are, if :func:`identify` was asked already.
     progress : callable, optional
         ``progress(done, total)`` after each.
 
     Returns
     -------
     list of dict
-        ``{"config": ..., **result}``.
+        ``{"config": ..., "network": ..., **result}``.
 
     Raises
     ------
     AnalysisError
-        For fewer than one process, without Dask where it is asked for, and if a worker is lost;
-        what was measured is kept.
+        For fewer than one process, without Dask where it is asked for, and if workers are lost;
+        what was measured is kept. For a result of a network of other behaviour, see
+        :mod:`fokker.solvers.networks.identity`.
     OutputError
         If the folder cannot be written.
     """
-    if jobs < 1:
-        msg = f"a sweep needs at least one process, got {jobs}"
+    if not 1 <= jobs <= MOST_JOBS:
+        msg = f"a sweep takes at least one process, at most {MOST_JOBS}, got {jobs}"
         raise AnalysisError(msg)
     place = writable_folder(folder)
-    there = ((cfg, _read(place, cfg)) for cfg in todo)
+    known = _known(todo) if networks is None else networks
+    kept = Kept(place, known)
+    there = ((cfg, kept.read(cfg)) for cfg in todo)
     left = [cfg for cfg, found in there if found is None or "failed" in found]
     done = len(todo) - len(left)
     show = progress or (lambda _done, _total: None)
     show(done, len(todo))
+    one = one or functools.partial(run_one, known=known)
     with contextlib.closing(_results(left, one, jobs, dask)) as results:
         for cfg, result in results:
-            record = {"config": asdict(cfg), **result}
-            write_text_atomic(place / cfg.file, json.dumps(record, indent=1) + "\n")
+            kept.write(cfg, result)
             done += 1
             show(done, len(todo))
-    return [found for cfg in todo if (found := _read(place, cfg)) is not None]
+    return [found for cfg in todo if (found := kept.read(cfg)) is not None]
 
 
 def _results(
     todo: Sequence[Config], one: Callable[[Config], Result], jobs: int, dask: str | None
-) -> Generator[tuple[Config, Result], None, None]:
+) -> Results[Config]:
     """Results as they come, whoever finds them."""
-    if jobs == 1 and dask is None:
-        for cfg in todo:
-            yield cfg, one(cfg)
-        return
-    from joblib import Parallel, delayed
-    from joblib.externals.loky.process_executor import TerminatedWorkerError
-
-    with _engine(jobs, dask):
-        parallel: Any = Parallel(return_as="generator_unordered")
-        try:
-            yield from parallel(delayed(_pair)(cfg, one) for cfg in todo)
-        except TerminatedWorkerError as error:
-            msg = "a worker was lost; what was measured is kept, run the sweep again for the rest"
-            raise AnalysisError(msg) from error
+    if not todo:
+        return here(todo, one)
+    if dask is not None:
+        return on_dask(todo, one, dask)
+    return here(todo, one) if jobs == 1 else in_processes(todo, one, jobs)
 
 
-def _pair(cfg: Config, one: Callable[[Config], Result]) -> tuple[Config, Result]:
-    return cfg, one(cfg)
-
-
-@contextlib.contextmanager
-def _engine(jobs: int, dask: str | None) -> Iterator[None]:
-    """Processes here, or the workers of a Dask cluster."""
-    from joblib import parallel_config
-
-    if dask is None:
-        with parallel_config(backend="loky", n_jobs=jobs, inner_max_num_threads=1):
-            yield
-        return
-    try:
-        from dask.distributed import Client  # pyright: ignore[reportMissingImports]
-    except ImportError as error:
-        msg = "a sweep on many machines needs Dask: pip install 'distributed', here and on them"
-        raise AnalysisError(msg) from error
-    try:
-        client = Client(dask, timeout=20)
-    except (OSError, ValueError) as error:
-        msg = f"no Dask scheduler answers at {dask!r}: {error}"
-        raise AnalysisError(msg) from error
-    with client, parallel_config(backend="dask"):
-        yield
-
-
-def _read(place: Path, cfg: Config) -> dict[str, Any] | None:
-    """The result of a configuration, if it is there and whole."""
-    try:
-        found = json.loads((place / cfg.file).read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return None
-    same = isinstance(found, dict) and found.get("config") == asdict(cfg)
-    return found if same else None
+def _known(todo: Iterable[Config]) -> Identities:
+    """The networks that can be found; a name that is none fails when it is measured."""
+    found: dict[str, Identity] = {}
+    for name in dict.fromkeys(cfg.network for cfg in todo):
+        with contextlib.suppress(FokkerError):
+            found |= identify([name])
+    return found

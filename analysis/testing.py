@@ -58,16 +58,16 @@ from .boxes import box_response
 from .gaussian_path import eigenbasis
 from .law import Response, response, weak_error_of
 from .order import Observation, refine
-from .order_rows import GAUSSIAN_FLOOR, order_grid, order_problem, path_problem
+from .order_rows import GAUSSIAN_FLOOR, order_grid, order_problem
 from .paired import FlowProblem, observed_order
-from .path_order import PathObservation, weak_path_order
+from .stochastic.weak_expansion import PROBLEM, weak_order
 from .testing_edges import assert_batch_independent as assert_batch_independent
 from .testing_edges import assert_finite_at_edges as assert_finite_at_edges
+from .testing_samplers import GRID_FAMILIES, checked_places, likely, quoted
 from .testing_samplers import as_sampler as as_sampler
-from .testing_samplers import quoted
 
 LAWS = ("gaussian", "product")
-GRIDS = ("uniform-lam", "wavy-lam")
+GRIDS = GRID_FAMILIES
 
 
 def _story(steps: Sequence[int], errors: Sequence[float], slopes: Sequence[float]) -> str:
@@ -86,6 +86,7 @@ def _judge(name: str, what: str, claim: float, where: str, seen: Any) -> None:
     story = _story(seen.steps, seen.errors, slopes)
     order = "unsettled" if seen.order is None else f"{seen.order:.2f}"
     if verdict == "not met":
+        story += likely(seen.order, claim)
         msg = f"{name} is not of {what} {claim:g} on {where}: observed {order}; {story}"
     else:
         msg = (
@@ -138,7 +139,10 @@ def assert_order(
     ------
     AssertionError
         With errors and slopes.
+    AnalysisError
+        If nothing would be measured: no law, no grid, an order that is no positive number.
     """
+    laws, grids = checked_places(order, laws, grids)
     entry = as_sampler(sampler, prediction=prediction)
     found = []
     for law in laws:
@@ -184,23 +188,24 @@ def assert_weak_order(
     grids: Sequence[str] = GRIDS,
     prediction: str = "data",
     nonlinear: bool = False,
-) -> list[Observation | PathObservation]:
+) -> list[Observation]:
     """A stochastic sampler has at least this weak order.
 
     Mean and variance of the sample on Gaussian data, from an exact start, are known exactly (no
     sampling): their error must be ``O(N^-order)``. That is a necessary condition; nonlinear order
-    conditions show on the nonlinear law only.
+    conditions show on nonlinear laws only.
 
     Parameters
     ----------
     sampler, order, grids, prediction
         As for :func:`assert_order`.
     nonlinear : bool
-        Measure on a nonlinear law, too, on common random numbers (half a million paths, some
-        seconds). For plans: a plain function cannot be put on a given path.
+        Measure on nonlinear laws, too, without sampling: at the first power of the nonlinearity,
+        which decides weak orders up to 3. For plans: a plain function has no table to expand.
     """
+    _, grids = checked_places(order, ("gaussian",), grids)
     entry = as_sampler(sampler, prediction=prediction)
-    found: list[Any] = []
+    found: list[Observation] = []
     for grid in grids:
         maps = order_grid(order_problem("gaussian").process, grid)
         seen = _measured(
@@ -212,13 +217,14 @@ def assert_weak_order(
         )
         _judge(entry.name, "weak order", order, f"gaussian, {grid}", seen)
         found.append(seen)
-    if nonlinear:
-        where = path_problem()
-        maps = order_grid(where.process, "uniform-lam")
+    for grid in grids if nonlinear else ():
+        maps = order_grid(order_problem("gaussian").process, grid)
         seen = _measured(
-            entry.name, "line, uniform-lam", lambda: weak_path_order(entry, where, maps)
+            entry.name,
+            f"{PROBLEM}, {grid}",
+            lambda maps=maps: weak_order(entry, maps, claim=order, warm=False),
         )
-        _judge(entry.name, "weak order", order, "line, uniform-lam", seen)
+        _judge(entry.name, "weak order", order, f"{PROBLEM}, {grid}", seen)
         found.append(seen)
     return found
 
@@ -238,6 +244,7 @@ def assert_preserves_marginals(
     at least 1.5 (unless it is at rounding already). Noise without its drift, or a wrong
     coefficient of the noise, converges to another law and fails.
     """
+    _, grids = checked_places(1, ("gaussian",), grids)
     entry = as_sampler(sampler, prediction=prediction)
     last = []
     for grid in grids:

@@ -15,7 +15,8 @@ A plain function is recognised by its third argument. With ``grid`` its model is
 ``sigma``) it is ``model(x, sigma)`` with ``sigma = sigma_t/alpha_t`` a scalar tensor and
 ``x = x_t/alpha_t``, and the third argument is the float64 tensor of decreasing levels. In both
 cases the model gives the data prediction unless another one is asked for, and the function
-returns the state at the last level, without changing what it was given.
+returns the state at the last level, without changing what it was given. The level that the model
+is asked at may be a float as well.
 
 Normal numbers that a plain function draws from torch (``randn``, ``randn_like``, ``normal``) are
 answered from a stream for each sample of the batch.
@@ -25,7 +26,8 @@ from __future__ import annotations
 
 import inspect
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from numbers import Real
 from typing import Any, TypeVar
 
 import torch
@@ -41,6 +43,8 @@ from ..solvers.plan import Eval, Noise, Plan
 from ..solvers.process import Process
 from ..solvers.registry import Sampler, get
 from ..solvers.schedules import VPLinear
+
+GRID_FAMILIES = ("uniform-lam", "wavy-lam")
 
 T = TypeVar("T")
 
@@ -162,13 +166,71 @@ def _run_by_sigmas(
     known = {round(node.rho, 12): node for node in grid.nodes}
 
     def ask(y: Tensor, sigma: Any) -> Tensor:
-        value = float(torch.as_tensor(sigma).flatten()[0])
+        value = _one_level(sigma)
         node = known.get(round(value, 12)) or process.node_at_lam(-math.log(value))
         return model(node.alpha * y, node.t)
 
     sigmas = torch.tensor([node.rho for node in grid.nodes], dtype=torch.float64)
     out = function(ask, x / grid[0].alpha, sigmas)
     return out * grid[-1].alpha if isinstance(out, Tensor) else out
+
+
+def _one_level(sigma: Any) -> float:
+    """The level that a model is asked at: a number, or a tensor that holds one number."""
+    found = torch.as_tensor(sigma, dtype=torch.float64).flatten()  # a float keeps its digits
+    if not len(found) or not bool((found == found[0]).all()):
+        msg = f"the model was asked at several levels at once, sigma = {found.tolist()[:4]}"
+        raise AnalysisError(msg)
+    value = float(found[0])
+    if not 0 < value < math.inf:
+        msg = (
+            f"the model was asked at sigma = {value}; it answers for positive, finite levels: at "
+            "sigma = 0 the state is the data already"
+        )
+        raise AnalysisError(msg)
+    return value
+
+
+def checked_places(
+    claim: float, laws: Sequence[str], grids: Sequence[str]
+) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """The laws and the families of grids on which a claim is to be measured.
+
+    Raises
+    ------
+    AnalysisError
+        For a claim that is no positive number, no law or no grid (nothing would be measured), and
+        an unknown family of grids.
+    """
+    if isinstance(claim, bool) or not isinstance(claim, Real) or not 0 < float(claim) < math.inf:
+        msg = f"an order to be measured is a positive number, got {claim!r}"
+        raise AnalysisError(msg)
+    places = tuple((v,) if isinstance(v, str) else tuple(v) for v in (laws, grids))
+    unknown = [g for g in places[1] if g not in GRID_FAMILIES]
+    if unknown or not all(places):
+        msg = (
+            f"give at least one law and one of the grids {', '.join(GRID_FAMILIES)}, got the laws "
+            f"{list(places[0])} and the grids {list(places[1])}"
+        )
+        raise AnalysisError(msg)
+    return places[0], places[1]
+
+
+def likely(order: float | None, claim: float) -> str:
+    """What an order below the claim is often due to: the end of a sentence, or nothing."""
+    if order is None:
+        return ""
+    if order < 0.2:
+        return (
+            "; the error does not fall: does the function return the state at its last level, "
+            "and all its noise come from torch?"
+        )
+    if claim - 1.3 < order and claim > 1.5:
+        return (
+            "; one order, or half of one, is what a single step of lower order costs, such as a "
+            "cold start or a last step of its own"
+        )
+    return ""
 
 
 def quoted(sentence: str, action: Callable[[], T]) -> T:

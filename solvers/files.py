@@ -7,12 +7,20 @@ interrupted run leaves the old file as it was.
 
 from __future__ import annotations
 
+import errno
 import os
 import secrets
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from contextlib import suppress
 from pathlib import Path
 
 from .errors import OutputError
+
+_NO_LINKS = (
+    errno.ENOSYS, errno.EOPNOTSUPP, errno.ENOTSUP, errno.EMLINK,
+    errno.EXDEV, errno.EINVAL,
+)  # fmt: skip
+"""What a file system says that has no hard links, or no more of them."""
 
 
 def writable_folder(path: str | os.PathLike[str]) -> Path:
@@ -40,8 +48,10 @@ def writable_folder(path: str | os.PathLike[str]) -> Path:
     try:
         folder.mkdir(parents=True, exist_ok=True)
         probe = _beside(folder / "probe")
-        os.close(_create(probe))
-        probe.unlink(missing_ok=True)  # who tidies the folder may be faster
+        try:
+            os.close(_create(probe))
+        finally:
+            _forget(probe)  # who tidies the folder may be faster
     except (OSError, ValueError) as error:  # ValueError: a null byte in the name
         raise OutputError(_sentence("folder", path, error)) from error
     return folder
@@ -92,14 +102,52 @@ def write_text_new(path: str | os.PathLike[str], text: str) -> Path:
     return _written(Path(path), text.encode(), _named_new)
 
 
+def write_all_atomic(folder: str | os.PathLike[str], files: Mapping[str, bytes]) -> Path:
+    """Write several files that belong together; the last one says what the others are.
+
+    All of them lie in the folder before the first takes its name, so that a full disk leaves a
+    result of before as it was. The last file, a manifest, is away while names change: where it
+    is, the others are those that it lists.
+
+    Parameters
+    ----------
+    folder : str or path
+        Where; it must exist.
+    files : mapping of str to bytes
+        At least one, by name.
+
+    Returns
+    -------
+    Path
+        The path of the last file.
+
+    Raises
+    ------
+    OutputError
+        If one of them cannot be written.
+    """
+    targets = {Path(folder) / name: data for name, data in files.items()}
+    parts = {target: _beside(target) for target in targets}
+    manifest = target = list(targets)[-1]
+    try:
+        for target, data in targets.items():
+            _fill(parts[target], data)
+        manifest.unlink(missing_ok=True)
+        for target, part in parts.items():
+            part.replace(target)
+    except (OSError, ValueError) as error:
+        raise OutputError(_sentence("file", target, error)) from error
+    finally:
+        for part in parts.values():
+            _forget(part)
+    return manifest
+
+
 def _written(target: Path, data: bytes, put: Callable[[Path, Path], object]) -> Path:
     for last in (False, True):
         part = _beside(target)
         try:
-            with os.fdopen(_create(part), "wb") as file:
-                file.write(data)
-                file.flush()
-                os.fsync(file.fileno())  # or a power cut may keep the name and lose the bytes
+            _fill(part, data)
             put(part, target)
         except (OSError, ValueError) as error:
             # another process may have taken ours for a file that a kill left behind
@@ -108,8 +156,22 @@ def _written(target: Path, data: bytes, put: Callable[[Path, Path], object]) -> 
         else:
             break
         finally:  # also on an interrupt; after the replacement there is nothing left to remove
-            part.unlink(missing_ok=True)
+            _forget(part)
     return target
+
+
+def _fill(part: Path, data: bytes) -> None:
+    """Write a new file to the disk, to the last byte."""
+    with os.fdopen(_create(part), "wb") as file:
+        file.write(data)
+        file.flush()
+        os.fsync(file.fileno())  # or a power cut may keep the name and lose the bytes
+
+
+def _forget(part: Path) -> None:
+    """Remove our own new file; a disk that cannot even do that has failed already."""
+    with suppress(OSError, ValueError):
+        part.unlink(missing_ok=True)
 
 
 def _named_new(part: Path, target: Path) -> None:
@@ -118,11 +180,18 @@ def _named_new(part: Path, target: Path) -> None:
         os.link(part, target)
     except FileExistsError:
         return
-    except (OSError, NotImplementedError):  # a file system without links
-        if not part.exists():
-            raise
-        if not target.exists():
-            part.replace(target)
+    except OSError as error:
+        if not isinstance(error, PermissionError) and error.errno not in _NO_LINKS:
+            raise  # a full disk, say: the file may not come to be in another way
+        _replaced_new(part, target)
+    except NotImplementedError:
+        _replaced_new(part, target)
+
+
+def _replaced_new(part: Path, target: Path) -> None:
+    """The same in two steps, for a file system without links."""
+    if not target.exists():
+        part.replace(target)
 
 
 def _beside(target: Path) -> Path:

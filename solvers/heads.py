@@ -77,6 +77,11 @@ def heads_of(plan: Plan) -> tuple[str, ...]:
     return tuple(sorted({op.head for op in plan.ops if isinstance(op, Eval)}))
 
 
+def head_of(model: Model, head: str) -> Model:
+    """The model that answers evaluations of a head; a plain model answers all of them."""
+    return model[head] if isinstance(model, Heads) else model
+
+
 def check_heads(plan: Plan, model: Model) -> None:
     """Refuse heads that lack one which the plan asks; a plain model answers every head.
 
@@ -118,7 +123,7 @@ def route(plan: Plan, head: str, *, until: float = math.inf, since: float = -mat
     Raises
     ------
     InvalidPlanError
-        If a limit is NaN.
+        If a limit is NaN, or the head no name.
 
     Examples
     --------
@@ -129,6 +134,9 @@ def route(plan: Plan, head: str, *, until: float = math.inf, since: float = -mat
     >>> [op.head for op in route(plan, "small", until=0.0).ops if isinstance(op, Eval)]
     ['small', 'small', '', '']
     """
+    if not isinstance(head, str):
+        msg = f"a head is a name, got {head!r}"
+        raise InvalidPlanError(msg)
     if math.isnan(until) or math.isnan(since):
         msg = f"route needs limits in lam that are numbers, got since={since}, until={until}"
         raise InvalidPlanError(msg)

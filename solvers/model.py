@@ -28,7 +28,11 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from .errors import PredictionError
+import torch
+from torch import Tensor
+
+from .batch import column
+from .errors import PredictionError, ShapeError
 from .process import Node, Process
 
 PREDICTIONS = ("data", "noise", "velocity", "flow", "score", "edm")
@@ -68,6 +72,53 @@ def for_rows(model: Model, places: Any) -> Model:
     """
     choose = getattr(model, "rows", None)
     return model if choose is None else choose(places)
+
+
+def by_rows(make: Callable[..., Model], *models: Model) -> Model:
+    """``make(*models)``, the model made of others; it knows its samples if one of them does.
+
+    What wraps a model must hand on which samples it is asked for: a wrapped :class:`BatchModel`
+    that forgot would answer for some rows of the batch with the labels of all of them.
+    """
+    whole = make(*models)
+    if not any(hasattr(model, "rows") for model in models):
+        return whole
+    return BatchModel(whole, lambda places: make(*(for_rows(m, places) for m in models)))
+
+
+def nodes_of(process: Process, t: Any, x: Tensor) -> list[Node]:
+    """The level of each sample, or one level for all: t is a float, scalar tensor or (B,).
+
+    Raises
+    ------
+    ShapeError
+        If t is neither scalar nor (B,).
+    """
+    if isinstance(t, Tensor) and t.ndim:
+        if tuple(t.shape) != (len(x),):
+            msg = f"t must be a scalar or of shape ({len(x)},), got {tuple(t.shape)}"
+            raise ShapeError(msg)
+        return [process.node(s) for s in t.detach().cpu().tolist()]
+    return [process.node(float(t))]
+
+
+def converted(
+    value: Any,
+    x: Any,
+    nodes: list[Node],
+    source: str,
+    target: str,
+    sigma_data: float = SIGMA_DATA,
+) -> Any:
+    """``value`` of the prediction ``source`` at x, turned into ``target``, sample by sample."""
+    if source == target:
+        return value
+    pairs = [conversion(source, target, n, sigma_data) for n in nodes]
+    if len(pairs) == 1:
+        a, b = pairs[0]
+        return value if (a, b) == (0.0, 1.0) else a * x + b * value
+    both = torch.tensor(pairs, dtype=torch.float64)
+    return column(both[:, 0], x) * x + column(both[:, 1], x) * value
 
 
 def _functional(
@@ -151,10 +202,14 @@ def as_prediction(
     target: str = "data",
     sigma_data: float = SIGMA_DATA,
 ) -> Model:
-    """A model of the prediction ``source`` seen as a model of ``target`` on the same process."""
+    """A model of the prediction ``source`` seen as a model of ``target`` on the same process.
 
-    def converted(x: Any, t: Any) -> Any:
-        node = process.node(float(t))
-        return convert(model(x, t), x, node, source=source, target=target, sigma_data=sigma_data)
+    It is asked as the model is: with a float, a scalar tensor or a time for each sample.
+    """
 
-    return model if source == target else converted
+    def seen(of: Model) -> Model:
+        return lambda x, t: converted(
+            of(x, t), x, nodes_of(process, t, x), source, target, sigma_data
+        )
+
+    return model if source == target else by_rows(seen, model)

@@ -22,12 +22,64 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from .ahead import Ahead
+from .checks import whole_number
 from .engine.upload import upload
-from .errors import InvalidGridError, ShapeError
+from .errors import InvalidGridError, InvalidPlanError, ShapeError
 from .normals import normal_field, normal_fields
 from .plan import Noise, clock_measure
 
 _pack = struct.Struct("<dd").pack
+
+
+MEASURES = 1e-300, 1e300
+"""What a stretch of path may measure: a twelfth of it, and a sum of two, are in range, too."""
+
+
+def check_field(cell: Noise, like: Tensor) -> None:
+    """Refuse a cell that has no normals, and what no field of them can be like.
+
+    Raises
+    ------
+    InvalidPlanError
+        If the cell is of another kind than W and H.
+    InvalidGridError
+        If one of its ends is not a number.
+    ShapeError
+        If ``like`` is no batch of real floating-point numbers: normals cast to whole ones are no
+        normals, and a complex one has two parts.
+    """
+    if cell.kind not in ("W", "H"):
+        msg = f"a cell of noise is of kind 'W' or 'H', got {cell.kind!r}"
+        raise InvalidPlanError(msg)
+    if math.isnan(cell.a) or math.isnan(cell.b):
+        msg = f"the ends of a cell of noise must be numbers, got [{cell.a}, {cell.b}]"
+        raise InvalidGridError(msg)
+    if like.ndim == 0 or not like.is_floating_point():
+        msg = (
+            "noise is drawn for a batch (B, *D) of real floating-point numbers, "
+            f"got {like.dtype} of shape {tuple(like.shape)}"
+        )
+        raise ShapeError(msg)
+
+
+def path_measure(clock: str, a: float, b: float) -> float:
+    """Measure of a stretch of path, :func:`~.ops.clock_measure` where a path can be.
+
+    Raises
+    ------
+    InvalidGridError
+        If it is outside :data:`MEASURES`: increments and areas would be no numbers.
+    InvalidPlanError
+        If there is no such clock.
+    """
+    measure = clock_measure(clock, a, b)
+    if not MEASURES[0] <= measure <= MEASURES[1]:
+        msg = (
+            f"the clock {clock!r} gives [{a}, {b}] the measure {measure}; "
+            f"a path needs one from {MEASURES[0]} to {MEASURES[1]}"
+        )
+        raise InvalidGridError(msg)
+    return measure
 
 
 class NoiseSource(Protocol):
@@ -50,16 +102,23 @@ class CellNoise:
 
     Raises
     ------
+    InvalidPlanError
+        If seed or ids are not whole numbers: seeds 1.2 and 1.7 are not both 1; and for a cell of
+        an unknown kind.
     ShapeError
-        If noise is asked for a batch of another size than there are ids.
+        If noise is asked for a batch of another size than there are ids, or for numbers that are
+        not real floating-point ones.
     """
 
     def __init__(self, seed: int, sample_ids: Sequence[int] | None = None) -> None:
-        self.seed = int(seed)
-        self.sample_ids = None if sample_ids is None else [int(i) for i in sample_ids]
+        self.seed = whole_number(seed, "a seed")
+        self.sample_ids = (
+            None if sample_ids is None else [whole_number(i, "a sample id") for i in sample_ids]
+        )
 
     def draw(self, cell: Noise, like: Tensor) -> Tensor:
         """Standard normal field of the cell for each sample of the batch."""
+        check_field(cell, like)
         field = normal_field(self.key(cell), self.ids(like), math.prod(like.shape[1:]))
         host = torch.from_numpy(field.reshape(like.shape))
         if like.is_cpu and like.dtype is torch.float32:
@@ -129,8 +188,11 @@ class GridPath:
     Raises
     ------
     InvalidGridError
-        If the edges are not strictly monotone, or a cell is asked whose ends are not two of them
-        in sampling order.
+        If the edges are not strictly monotone; if a cell is asked whose ends are not two of them
+        in sampling order; or if a sum is asked of cells whose measure is infinite, or no longer a
+        number of full precision.
+    InvalidPlanError, ShapeError
+        As for :class:`CellNoise`.
     """
 
     def __init__(
@@ -149,6 +211,7 @@ class GridPath:
 
     def draw(self, cell: Noise, like: Tensor) -> Tensor:
         """Standard normal field of the cell: its increment (W) or area (H), normalised."""
+        check_field(cell, like)
         first, last = self.span(cell)
         if last - first == 1:
             return self._field((cell.clock, cell.kind), first, like, like.dtype)
@@ -159,6 +222,7 @@ class GridPath:
 
         The area is computed for cells of type H only; for W it is zero.
         """
+        check_field(cell, like)
         w, h, measure = self.piece(cell, like, *self.span(cell))
         return w, torch.zeros_like(w) if h is None else h, measure
 
@@ -182,7 +246,7 @@ class GridPath:
 
     def _finest(self, cell: Noise, i: int, like: Tensor) -> Piece:
         a, b = self.edges[i], self.edges[i + 1]
-        measure = clock_measure(cell.clock, a, b)
+        measure = path_measure(cell.clock, a, b)
         w = self._field((cell.clock, "W"), i, like, torch.float64).mul_(math.sqrt(measure))
         if cell.kind == "W":
             return w, None, measure
@@ -203,4 +267,4 @@ class GridPath:
         ends = [(self.edges[k], self.edges[k + 1]) for k in cells]
         clock_measure(clock, *ends[0])  # an unknown clock is refused
         keys = self._fine.keys(clock, kind, ends)
-        return normal_fields(keys, ids, math.prod(like.shape[1:])).reshape(-1, *like.shape)
+        return normal_fields(keys, ids, math.prod(like.shape[1:])).reshape(len(ends), *like.shape)

@@ -17,6 +17,8 @@ from hashlib import blake2b
 import numpy as np
 from numpy.typing import NDArray
 
+from .checks import whole_number
+
 BLOCK = 32768
 """Pairs of numbers made at once: what fits the processor's nearer caches."""
 
@@ -116,6 +118,7 @@ def _by_word(
         low = np.arange(ids.start & _LOW, (ids.start & _LOW) + len(ids) * ids.step, ids.step)
         yield None, ids[0] >> 32, low.astype(np.uint64)
         return
+    ids = [whole_number(i, "a sample id") for i in ids]
     low = np.array([i & _LOW for i in ids], dtype=np.uint64)
     high = [i >> 32 for i in ids]
     if len(set(high)) == 1:

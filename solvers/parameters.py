@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -13,17 +14,57 @@ from .errors import InvalidLawError, NonFiniteError, ShapeError
 DTYPES = (torch.float64, torch.float32)
 
 
-def parameter(value: Any, name: str, shape: tuple[int | None, ...]) -> Tensor:
-    """``value`` as a finite floating tensor of the given shape (None: any length).
+def numbers(value: Any, name: str) -> Tensor:
+    """``value`` as a real floating tensor: numbers, lists, NumPy arrays, tensors, lists of them.
+
+    Python's numbers are float64 and stay it (torch's own default would round them to float32);
+    arrays and tensors that are float32 or float64 stay what they are, any other real dtype becomes
+    float64. A tensor keeps its graph and its device.
 
     Raises
     ------
     InvalidLawError
-        If the shape is another, or a value is not finite.
+        If these are no real numbers, or rows of different lengths.
     """
-    tensor = torch.as_tensor(value)
-    if tensor.dtype not in DTYPES:
-        tensor = tensor.to(torch.float64)
+    if isinstance(value, (list, tuple)) and any(isinstance(v, Tensor) for v in value):
+        parts = [numbers(v, name) for v in value]
+        if any(p.shape != parts[0].shape for p in parts):
+            msg = f"{name} has rows of the shapes {sorted({tuple(p.shape) for p in parts})}"
+            raise InvalidLawError(msg)
+        return torch.stack(parts)
+    if isinstance(value, Tensor):
+        if value.is_complex():
+            msg = f"{name} must be real, got {value.dtype}"
+            raise InvalidLawError(msg)
+        return value if value.dtype in DTYPES else value.to(torch.float64)
+    try:
+        array = np.asarray(value)
+        if array.dtype.kind not in "fiubO":
+            raise TypeError(str(array.dtype))
+        low = array.dtype.kind == "f" and array.dtype.itemsize == 4
+        return torch.from_numpy(np.array(array, np.float32 if low else np.float64, order="C"))
+    except (TypeError, ValueError, OverflowError) as error:
+        why = " ".join(str(error).split())[:120]
+        msg = f"{name} must be real numbers in rows of one length, got {_kind(value)} ({why})"
+        raise InvalidLawError(msg) from error
+
+
+def _kind(value: Any) -> str:
+    shown = repr(value)
+    return shown if len(shown) <= 60 else type(value).__name__
+
+
+def parameter(value: Any, name: str, shape: tuple[int | None, ...]) -> Tensor:
+    """``value`` as a finite floating tensor of the given shape (None: any length).
+
+    Anything that :func:`numbers` takes; a list is float64.
+
+    Raises
+    ------
+    InvalidLawError
+        If the shape is another, or a value is no real number or not finite.
+    """
+    tensor = numbers(value, name)
     fits = tensor.ndim == len(shape) and all(
         want in (None, have) for want, have in zip(shape, tensor.shape, strict=True)
     )

@@ -67,8 +67,9 @@ class Plan:
     ------
     InvalidPlanError
         If a row is empty, refers to itself or a later vector or asks for an unknown prediction, a
-        weight is not finite, an output or a marked vector does not exist, two inputs share a name,
-        or a noise cell is of no known clock, empty, or overlaps another of its clock.
+        weight is not a finite real number, an output or a marked vector does not exist, two
+        inputs share a name, or a noise cell is of no known clock, empty, or overlaps another of
+        its clock.
     """
 
     ops: tuple[Op, ...]
@@ -176,8 +177,8 @@ class Plan:
 
 def _check_row(i: int, op: Op) -> None:
     for j in sources(op):
-        if not 0 <= j < i:
-            msg = f"row {i} refers to vector {j}; only earlier vectors may be used"
+        if not isinstance(j, int) or not 0 <= j < i:
+            msg = f"row {i} refers to vector {j!r}; only earlier vectors may be used, by number"
             raise InvalidPlanError(msg)
     if isinstance(op, Lin):
         if not op.terms:
@@ -185,8 +186,8 @@ def _check_row(i: int, op: Op) -> None:
             raise InvalidPlanError(msg)
         for j, w in op.terms:
             if not _finite(w):
-                shown = w if isinstance(w, (int, float)) else "an array that is not finite"
-                msg = f"row {i} has the weight {shown} on vector {j}; weights must be finite"
+                shown = f"the weight {w}" if np.ndim(w) == 0 else "an array of weights"
+                msg = f"row {i} has {shown} on vector {j}; weights must be finite real numbers"
                 raise InvalidPlanError(msg)
     if isinstance(op, Eval) and op.prediction not in PREDICTIONS:
         known = ", ".join(PREDICTIONS)
@@ -198,8 +199,9 @@ def _finite(w: Weight) -> bool:
     if isinstance(w, float):
         return math.isfinite(w)
     if hasattr(w, "isfinite"):  # a tensor: this module knows NumPy only
-        return bool(w.isfinite().all())
-    return bool(np.isfinite(w).all())
+        return not w.is_complex() and bool(w.isfinite().all())
+    found = np.asarray(w)
+    return found.dtype.kind in "fiub" and bool(np.isfinite(found).all())
 
 
 class Tape:

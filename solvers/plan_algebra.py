@@ -23,8 +23,8 @@ def compose(first: Plan, second: Plan) -> Plan:
     Raises
     ------
     InvalidPlanError
-        If what ``first`` delivers is at another noise level, or another prediction, than the input
-        of ``second`` that it feeds.
+        If what ``first`` delivers is at another level (lam, or alpha: another process), or another
+        prediction, than the input of ``second`` that it feeds.
     """
     tape = Tape()
     new = _copy(tape, first, {})
@@ -43,6 +43,12 @@ def _check_joint(name: str, first: Plan, wanted: Op) -> None:
     want = wanted.node if isinstance(wanted, Input) else None
     if node and want and not math.isclose(node.lam, want.lam, rel_tol=1e-9, abs_tol=1e-9):
         msg = f"{name!r} ends at lam = {node.lam}, but the next plan takes it at lam = {want.lam}"
+        raise InvalidPlanError(msg)
+    if node and want and not math.isclose(node.alpha, want.alpha, rel_tol=1e-6, abs_tol=1e-12):
+        msg = (
+            f"{name!r} ends at alpha = {node.alpha}, but the next plan takes it at alpha = "
+            f"{want.alpha}: the two plans are of different processes"
+        )
         raise InvalidPlanError(msg)
     have = given.prediction if isinstance(given, (Eval, Input)) else None
     need = wanted.prediction if isinstance(wanted, Input) else None
@@ -240,10 +246,14 @@ def _same_label(a: tuple, b: tuple) -> bool:
 def distance(a: Plan, b: Plan) -> float:
     """Largest entry of the difference of canonical forms; ``inf`` if the leaves differ.
 
-    0 (up to rounding) means: same evaluations at the same levels, same noises, same outputs, so
-    the two samplers agree for every model whatsoever.
+    Levels of evaluations are compared by lam, so plans on two processes are at a finite distance;
+    the alpha of each counts as one more entry. 0 (up to rounding) means: same evaluations at the
+    same levels, same noises, same outputs, so the two samplers agree for every model whatsoever.
     """
     la, lb = _labels(a), _labels(b)
     if len(la) != len(lb) or not all(_same_label(u, v) for u, v in zip(la, lb, strict=True)):
         return math.inf
-    return float(np.abs(canonical(a) - canonical(b)).max())
+    entries = np.abs(canonical(a) - canonical(b)).max()
+    alphas = ([op.node.alpha for op in plan.ops if isinstance(op, Eval)] for plan in (a, b))
+    apart = (abs(u - v) for u, v in zip(*alphas, strict=True))
+    return float(max(entries, *apart, 0.0))

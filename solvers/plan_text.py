@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import json
 import math
+from numbers import Real
 from typing import Any
 
 import numpy as np
 
 from .errors import InvalidPlanError
+from .model import PREDICTIONS
 from .plan import Eval, Input, Lin, Mark, Noise, Op, Plan, Weight
 from .process import Node
 
@@ -89,8 +91,8 @@ def _node(node: Node) -> list[Any]:
 
 
 def _to_json_weight(w: Weight) -> Any:
-    if isinstance(w, float):
-        return w
+    if isinstance(w, Real):
+        return float(w)
     if isinstance(w, np.ndarray):
         return {"shape": list(w.shape), "values": [float(v) for v in w.astype(np.float64).ravel()]}
     msg = f"only float and NumPy weights can be written as JSON, got {type(w).__name__}"
@@ -122,26 +124,72 @@ def to_json(plan: Plan) -> str:
     )
 
 
+def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """An object of JSON; one that says a thing twice says nothing."""
+    found = dict(pairs)
+    if len(found) != len(pairs):
+        msg = f"a name occurs twice in {[name for name, _ in pairs]}"
+        raise ValueError(msg)
+    return found
+
+
+def _whole(v: Any) -> int:
+    if type(v) is not int:
+        msg = f"a vector or a step is a whole number, got {v!r}"
+        raise ValueError(msg)
+    return v
+
+
+def _word(v: Any) -> str:
+    if not isinstance(v, str):
+        msg = f"a name is text, got {v!r}"
+        raise ValueError(msg)
+    return v
+
+
+def _float(v: Any) -> float:
+    """A number; infinite ones are written as text, see :func:`_number`."""
+    if type(v) not in (int, float) and v not in ("inf", "-inf"):
+        msg = f"a number is expected, got {v!r}"
+        raise ValueError(msg)
+    return float(v)
+
+
 def _from_json_weight(w: Any) -> Weight:
     if isinstance(w, dict):
-        return np.array(w["values"], dtype=np.float64).reshape(w["shape"])
-    return float(w)
+        values = np.array([_float(v) for v in w["values"]], dtype=np.float64)
+        return values.reshape([_whole(n) for n in w["shape"]])
+    return _float(w)
 
 
 def _from_json_node(values: list[Any]) -> Node:
-    return Node(*(float(v) for v in values))
+    """A level whose numbers agree with each other; else every reading of the plan is another."""
+    node = Node(*(_float(v) for v in values))
+    lam = node.log_alpha - node.log_sigma
+    pairs = (
+        (lam, node.lam),
+        (math.exp(node.log_alpha), node.alpha),
+        (math.exp(node.log_sigma), node.sigma),
+    )
+    if not all(math.isclose(a, b, rel_tol=1e-9, abs_tol=1e-9) for a, b in pairs):
+        msg = f"these numbers are no level of noise: {values}"
+        raise ValueError(msg)
+    return node
 
 
 def _from_json_op(op: list[Any]) -> Op:
     match op:
         case ["input", name, node, prediction]:
-            return Input(name, _from_json_node(node), prediction)
+            if prediction is not None and prediction not in PREDICTIONS:
+                msg = f"an input is of the unknown prediction {prediction!r}"
+                raise InvalidPlanError(msg)
+            return Input(_word(name), _from_json_node(node), prediction)
         case ["noise", clock, a, b, kind]:
-            return Noise(clock, float(a), float(b), kind)
+            return Noise(_word(clock), _float(a), _float(b), kind)
         case ["eval", source, node, prediction, head]:
-            return Eval(source, _from_json_node(node), prediction, head)
+            return Eval(_whole(source), _from_json_node(node), prediction, _word(head))
         case ["lin", terms]:
-            return Lin(tuple((j, _from_json_weight(w)) for j, w in terms))
+            return Lin(tuple((_whole(j), _from_json_weight(w)) for j, w in terms))
     msg = f"a plan row must be input, noise, eval or lin, got {op[:1]}"
     raise InvalidPlanError(msg)
 
@@ -152,17 +200,25 @@ def from_json(text: str) -> Plan:
     Raises
     ------
     InvalidPlanError
-        If the text is not JSON, not of this schema, or not a valid plan.
+        If the text is not JSON, not of this schema, or not a valid plan: a level whose numbers
+        disagree, a name that occurs twice, a number written as text.
     """
     try:
-        data = json.loads(text)
-        if data["schema"] != SCHEMA:
+        data = json.loads(text, object_pairs_hook=_unique)
+        if type(data["schema"]) is not int or data["schema"] != SCHEMA:
             msg = f"plan schema {data['schema']} is not supported; accepted: {SCHEMA}"
             raise InvalidPlanError(msg)
         ops = tuple(_from_json_op(op) for op in data["ops"])
-        marks = tuple(Mark(s, v, _from_json_node(n)) for s, v, n in data["marks"])
-        return Plan(ops, data["outputs"], marks)
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        marks = tuple(Mark(_whole(s), _whole(v), _from_json_node(n)) for s, v, n in data["marks"])
+        return Plan(ops, {name: _whole(j) for name, j in data["outputs"].items()}, marks)
+    except (
+        ArithmeticError,
+        LookupError,
+        RecursionError,
+        ValueError,
+        TypeError,
+        AttributeError,
+    ) as error:
         if isinstance(error, InvalidPlanError):
             raise
         msg = f"not a plan in JSON: {error}"

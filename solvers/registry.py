@@ -11,6 +11,7 @@ from __future__ import annotations
 import difflib
 import importlib
 import pkgutil
+import warnings
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from importlib.metadata import entry_points
@@ -202,16 +203,25 @@ def is_registered(entry: Sampler) -> bool:
 
 
 def load_all() -> None:
-    """Import every module of this package and every plug-in, once."""
+    """Import every module of this package and every plug-in, once.
+
+    A plug-in that cannot be imported is left out, with a warning that names it.
+    """
     if _loaded:
         return
-    _loaded.append(True)
     package = importlib.import_module(__package__ or "fokker.solvers")
     for info in pkgutil.walk_packages(package.__path__, package.__name__ + "."):
         importlib.import_module(info.name)
+    _loaded.append(True)  # not before: after a failure half a registry must not pass for whole
     for point in entry_points(group=ENTRY_POINT_GROUP):
-        point.load()
-        _plugin_modules.add(point.module)
+        try:
+            point.load()
+        except Exception as error:  # anybody's code
+            what = f"{type(error).__name__}: {' '.join(str(error).split())}"
+            msg = f"the plug-in {point.name} ({point.value}) cannot be loaded: {what}"
+            warnings.warn(msg, RuntimeWarning, stacklevel=2)
+        else:
+            _plugin_modules.add(point.module)
 
 
 def samplers(kind: str | None = None) -> tuple[Sampler, ...]:

@@ -13,10 +13,12 @@ from fokker.solvers.jobs.job import Job
 from small_networks import denoise
 
 JOB = Job("gaussians", steps=4, count=5, batch=2, labels="cycle")
+PROBES = 3
+"""How often a network is asked who it is, before the first batch."""
 
 
 class Counting:
-    """The network, and how often it was asked."""
+    """The network, and when it was asked."""
 
     def __init__(self) -> None:
         self.times: list[float] = []

@@ -42,11 +42,11 @@ class MixtureBridge:
     ------
     InvalidLawError
         If dimensions or devices differ, F or G is not float64, or sigma is not positive and
-        finite. Python's lists become float32, as everywhere in PyTorch.
+        finite.
 
     Examples
     --------
-    >>> one = GaussianMixture([1.0], [[0.0]], [[1.0]]).to(dtype=torch.float64)
+    >>> one = GaussianMixture([1.0], [[0.0]], [[1.0]])
     >>> round(float(MixtureBridge(one, one, 1.0).law(0.0).covs), 12)
     0.666666666667
     """
@@ -155,8 +155,8 @@ def _exact(first: GaussianMixture, last: GaussianMixture) -> None:
     """Refuse what is not float64, or not in one place."""
     if not first.dtype == last.dtype == torch.float64:
         msg = (
-            f"F and G must be float64, got {first.dtype} and {last.dtype}: lists become float32, "
-            "so give tensors of float64, or mixture.to(dtype=torch.float64)"
+            f"F and G must be float64, got {first.dtype} and {last.dtype}: give tensors of "
+            "float64, or mixture.to(dtype=torch.float64)"
         )
         raise InvalidLawError(msg)
     if first.device != last.device:

@@ -12,6 +12,7 @@ from torch import Tensor
 from ..solvers.errors import InvalidLawError, ShapeError
 from ..solvers.parameters import DTYPES
 from ..solvers.parameters import eigen as eigen
+from ..solvers.parameters import numbers as numbers
 from ..solvers.parameters import orthogonal as orthogonal
 from ..solvers.parameters import parameter as parameter
 from ..solvers.parameters import points as points

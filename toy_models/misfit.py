@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from ..solvers.errors import InvalidLawError
-from .checks import Coefficient, Level, moved, parameter
+from .checks import Coefficient, Level, moved, numbers, parameter
 from .gaussian import Gaussian
 
 
@@ -61,8 +61,7 @@ class MisfitGaussian:
     def of(cls, truth: Gaussian, *, factor: Any = 1.0, shift: Any = 0.0) -> MisfitGaussian:
         """Believe in variances ``factor * c^2`` and the mean ``m + U shift``; floats or (d,)."""
         like = truth.eigenvalues
-        f = parameter(torch.as_tensor(factor).to(like).expand_as(like), "factor", (None,))
-        s = parameter(torch.as_tensor(shift).to(like).expand_as(like), "shift", (None,))
+        f, s = _spread(factor, like, "factor"), _spread(shift, like, "shift")
         u = truth.eigenvectors
         return cls(truth, Gaussian.from_eigen(truth.mean + u @ s, u, f * like))
 
@@ -136,3 +135,11 @@ class MisfitGaussian:
         cov = start[0] ** 2 * self.truth.cov + start[1] ** 2 * unit
         pushed = linear @ cov @ linear.mT
         return Gaussian(centre, 0.5 * (pushed + pushed.mT))
+
+
+def _spread(value: Any, like: Tensor, name: str) -> Tensor:
+    """One number for all axes, or one for each, as a vector like the variances."""
+    found = numbers(value, name)
+    return parameter(
+        (found.expand(len(like)) if found.ndim == 0 else found).to(like), name, (len(like),)
+    )

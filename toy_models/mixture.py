@@ -11,7 +11,17 @@ import torch
 from torch import Tensor
 
 from ..solvers.errors import InvalidLawError, NoExactFlowError
-from .checks import Coefficient, Level, coefficients, deeper, eigen, moved, parameter, points
+from .checks import (
+    Coefficient,
+    Level,
+    coefficients,
+    deeper,
+    eigen,
+    moved,
+    numbers,
+    parameter,
+    points,
+)
 from .checks import weights as checked_weights
 from .draws import normals, uniforms
 from .gaussian import LOG_2PI
@@ -84,7 +94,7 @@ class GaussianMixture:
         count, dim = means.shape
         w = checked_weights(self.weights, count).to(means)
         stack = None
-        if torch.as_tensor(self.covs).ndim == 2:
+        if numbers(self.covs, "covs").ndim == 2:
             covs = values = parameter(self.covs, "covs", (count, dim)).to(means)
         else:
             covs = parameter(self.covs, "covs", (count, dim, dim)).to(means)

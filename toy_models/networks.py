@@ -22,17 +22,19 @@ import difflib
 import functools
 import re
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, ClassVar
 
 import torch
 from torch import Tensor
 
-from ..solvers.adapters.callable_box import load
+from ..solvers.adapters.callable_box import load, source_digest
+from ..solvers.engine.upload import upload
 from ..solvers.model import Model
 from ..solvers.networks.errors import NetworkError
 from ..solvers.networks.folder import RECORD, load_network
+from ..solvers.networks.identity import FILE
 from ..solvers.networks.network import Network
 from ..solvers.networks.rows import Time
 from ..solvers.networks.strict_json import read_json
@@ -71,6 +73,7 @@ class ExactCall:
     process: Process
     prediction: str
     takes_rows: ClassVar[bool] = True
+    host_labels: ClassVar[bool] = True
     _models: dict[torch.device, list[Model]] = field(default_factory=dict, repr=False)
 
     def __call__(self, x: Tensor, t: Time, labels: Tensor | None) -> Tensor:
@@ -79,10 +82,9 @@ class ExactCall:
         if labels is None:
             return models[-1](x, t)
         out = torch.empty_like(x)
-        for label in labels.unique().tolist():
-            rows = labels == label
+        for label, rows in _by_class(tuple(labels.tolist()), x.device):
             times = t[rows.to(t.device)] if isinstance(t, Tensor) else t
-            out[rows] = models[label](x[rows], times)
+            out.index_copy_(0, rows, models[label](x.index_select(0, rows), times))
         return out
 
     def _on(self, device: torch.device) -> list[Model]:
@@ -91,6 +93,16 @@ class ExactCall:
                 exact_model(law.to(device), self.process, self.prediction) for law in self.laws
             ]
         return self._models[device]
+
+
+@functools.lru_cache(maxsize=64)
+def _by_class(labels: tuple[int, ...], device: torch.device) -> list[tuple[int, Tensor]]:
+    """Each class that occurs, with its rows."""
+    found = torch.tensor(labels)
+    return [
+        (int(label), upload((found == label).nonzero()[:, 0], device, torch.long))
+        for label in found.unique()
+    ]
 
 
 def exact_network(
@@ -261,8 +273,9 @@ def _folder(text: str) -> Path | None:
 
 
 def _own(file: str, function: str) -> Network:
-    """What the function of a file of the user's returns."""
-    made: Any = getattr(load(file), function, None)
+    """What the function of a file of the user's returns; it says which bytes made it."""
+    module = load(file)
+    made: Any = getattr(module, function, None)
     if not callable(made):
         msg = f"{file!r} has no function {function!r}"
         raise NetworkError(msg)
@@ -270,4 +283,4 @@ def _own(file: str, function: str) -> Network:
     if not isinstance(found, Network):
         msg = f"{function!r} of {file!r} must return a Network, got {type(found).__name__}"
         raise NetworkError(msg)
-    return found
+    return replace(found, about={**found.about, FILE: source_digest(module)})

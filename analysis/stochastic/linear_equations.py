@@ -26,7 +26,7 @@ from .backward import normal_rule
 from .equations import for_method
 
 _X, _W = np.polynomial.legendre.leggauss(8)
-_NODES = {1: 9, 2: 7, 4: 6}
+NODES = {1: 9, 2: 7, 4: 6}
 
 DRIFT = np.array([[-0.6, 0.5], [-0.4, -0.3]])
 FIELDS = {
@@ -75,13 +75,13 @@ def second_moments(kind: str) -> Array:
     return np.asarray(expm(generator) @ np.kron(start, start), float).reshape(3, 3)
 
 
-def _carried(method: Method, sde: SDE, x: Tensor) -> list[Tensor]:
+def carried(method: Method, sde: SDE, x: Tensor) -> list[Tensor]:
     """The state at a start, each part with a row for each sample."""
     parts = [torch.as_tensor(s, dtype=x.dtype) for s in method.start(sde, 0.0, x)]
     return [s if s.dim() > 1 and len(s) == len(x) else s.expand(x.shape) for s in parts]
 
 
-def _stepped(
+def stepped(
     method: Method, sde: SDE, t: float, h: float, flat: Tensor, like: Sequence[Tensor],
     xi: Tensor, zeta: Tensor,
 ) -> Array:  # fmt: skip
@@ -101,16 +101,16 @@ def weak_linear_error(method: Method, kind: str, steps: int) -> float:
     """Error of the first and second moments at time 1, exact; root of the sum of squares."""
     sde = for_method(linear(kind), method)
     x = torch.from_numpy(START)[None]
-    like = _carried(method, sde, x)
+    like = carried(method, sde, x)
     start = np.concatenate([[1.0], *(p.numpy().reshape(-1) for p in like)])
     size, width = len(start), sde.noise_like(x).shape[1]
     count = width * (2 if method.needs_area else 1)
-    nodes, weights = normal_rule(count, _NODES[count])
+    nodes, weights = normal_rule(count, NODES[count])
     units = torch.cat([torch.zeros(1, size - 1), torch.eye(size - 1)]).double()
     flat = units.repeat_interleave(len(nodes), 0)
     noise = torch.from_numpy(nodes).repeat(len(units), 1)
     zeta = noise[:, width:] if method.needs_area else noise
-    out = _stepped(method, sde, 0.0, 1 / steps, flat, like, noise[:, :width], zeta)
+    out = stepped(method, sde, 0.0, 1 / steps, flat, like, noise[:, :width], zeta)
     out = out.reshape(size, len(nodes), size - 1)
     table = np.zeros((len(nodes), size, size))  # s' = table s, s = (1, state)
     table[:, 0, 0] = 1.0
@@ -126,16 +126,16 @@ def ou_strong_error(method: Method, grid: Sequence[float]) -> float:
     """Exact strong error at the end of a grid on ``dX = -X dt + dW`` from ``N(0, 1)``."""
     sde = SDE(lambda _, x: -x, lambda *_: 1.0, "additive")
     x = torch.zeros(1, 1, dtype=torch.float64)
-    like = _carried(method, sde, x)
+    like = carried(method, sde, x)
     now = torch.cat(like, 1)
-    back = (torch.cat(_carried(method, sde, x + 1), 1) - now).numpy()[0]
+    back = (torch.cat(carried(method, sde, x + 1), 1) - now).numpy()[0]
     size = len(back)
     kernels, maps, end = [], [], grid[-1]
     for a, b in pairwise(grid):
         units = torch.cat([torch.zeros(1, size), torch.eye(size), torch.zeros(2, size)]).double()
         noise = torch.zeros(size + 3, 2, dtype=torch.float64)
         noise[size + 1, 0] = noise[size + 2, 1] = 1.0
-        out = _stepped(method, sde, a, b - a, now + units, like, noise[:, :1], noise[:, 1:])
+        out = stepped(method, sde, a, b - a, now + units, like, noise[:, :1], noise[:, 1:])
         maps.append(out[1 : size + 1] - out[0])  # row i: what a unit of part i becomes
         kernels.append(out[size + 1 :] - out[0])
         now = torch.from_numpy(out[:1])

@@ -35,9 +35,8 @@ class OnePath:
         The finest grid in lam; or in the time of an equation, with ``process=None``.
     shape : tuple of int
         Shape of a batch of noises, (B, *D).
-    noise : int or array
-        Seed of the block; or the block itself, standard normals (2, cells, B, *D): increments and
-        areas.
+    seed : int
+        Of the block of standard normals (2, cells, B, *D): increments and areas.
     process : Process, optional
         What places the cells of clock ``"t"`` in lam. Without it clock ``"t"`` is that of the
         edges.
@@ -52,14 +51,12 @@ class OnePath:
         self,
         edges: Sequence[float],
         shape: tuple[int, ...],
-        noise: int | Array,
+        seed: int,
         process: Process | None = None,
     ) -> None:
         self.edges, self.process = np.asarray(edges, float), process
-        block = noise
-        if isinstance(block, int):
-            size = (2, len(self.edges) - 1, *shape)
-            block = np.random.default_rng(block).standard_normal(size)
+        size = (2, len(self.edges) - 1, *shape)
+        block = np.random.default_rng(seed).standard_normal(size)
         self.w, self.h = torch.from_numpy(block[0]), torch.from_numpy(block[1])
         self.sample_ids = list(range(shape[0]))
         self._drawn: dict[Noise, Tensor] = {}

@@ -17,15 +17,16 @@ from .barred import Barred, doubled
 from .chains import most_live
 from .linear_equations import ou_strong_error, weak_linear_error
 from .methods import carries_state_alone, methods, strong_on_paths, times, weak_nonlinear
-from .paired_means import weak_error_on_paths
+from .polynomial_equations import CLOSED, weak_polynomial_error
 from .problems import NONLINEAR, STRETCH, nonlinear
 from .strong import strong_order
 from .weak import weak_error
+from .weak_expansion import MOST_ORDER, PROBLEM, weak_order
 
 _LINEAR_FLOOR = 1e-12
 
-QUICK_VECTORS = 2
-"""Live vectors between two steps that the quick part covers."""
+TABLE_VECTORS = 2
+"""Live vectors between two steps that tables cover in a second; a third takes ten times more."""
 
 SLOW = ("log-ODE",)
 """Methods whose steps are nested derivatives: their nonlinear weak order is left to the strong
@@ -55,63 +56,84 @@ def _timed(action: Callable[[], Any]) -> tuple[Any, float]:
 def weak_observed(
     sampler: Sampler, maps: GridMap, *, claim: float, warm: bool, most: int
 ) -> Barred:
-    """Weak order by quadrature; by paths with a control variate where memories are many."""
-    problem = nonlinear(512)
-
-    def error(steps: int) -> tuple[float, float]:
-        try:
-            return weak_error(sampler, problem, maps, steps, warm=warm)
-        except AnalysisError:
-            return weak_error_on_paths(sampler, problem, maps, steps, warm=warm)
-
+    """Weak order on a strongly nonlinear law, by quadrature."""
+    error = partial(weak_error, sampler, nonlinear(512), maps, warm=warm)
     return doubled(error, claim=claim, first=8 * sampler.multiple, least=min(4, most), most=most)
 
 
-def _live(sampler: Sampler, maps: GridMap) -> int:
-    """Largest number of vectors that live between two steps; 1 for what is no plan."""
+def _few_vectors(sampler: Sampler, maps: GridMap) -> bool:
+    """Whether so few vectors live between two steps that a table over them is small."""
     if sampler.kind != "plan":
-        return 1
+        return True
     plan = sampler(maps.process, maps.grid(8 * sampler.multiple))
     try:
-        return most_live(plan)
+        return most_live(plan) <= TABLE_VECTORS
     except AnalysisError:
-        return QUICK_VECTORS + 1
+        return False
 
 
-def few_vectors(sampler: Sampler) -> bool:
-    """Whether so few vectors live between two steps that a table over them is small."""
+def _weak_claims(sampler: Sampler) -> list[tuple[str, float, bool]]:
+    """(claim, declared, warm); no warm start where the past is not known exactly."""
+    cold = [("weak_cold", sampler.weak_cold, False)]
+    known = not sampler.history or sampler.sde_eta == 1.0
+    warm = [("weak", sampler.weak, sampler.history > 0)] if known else []
+    return [(claim, float(p), w) for claim, p, w in (*warm, *cold) if p is not None]
+
+
+def expanded_rows(sampler: Sampler, *, quick: bool) -> list[Row]:
+    """Weak orders of a plan at the first power of a nonlinearity, exactly."""
+    claims = [c for c in _weak_claims(sampler) if c[1] <= MOST_ORDER]
+    process, out = nonlinear(2).process, []
+    where = {"problem": PROBLEM, "process": type(process).__name__}
+    for make in (wavy_lam,) if quick else (uniform_lam, wavy_lam):
+        maps, done = make(process, *STRETCH), {}
+        for claim, declared, warm in claims if sampler.kind == "plan" else ():
+            look = partial(weak_order, sampler, maps, claim=declared, warm=warm)
+            out.append(_row_once(done, claim, declared, warm, look, grid=maps.name, **where))
+    return out
+
+
+def table_rows(sampler: Sampler, *, quick: bool) -> list[Row]:
+    """Weak orders of a sampler with few live vectors on a strongly nonlinear law, by quadrature.
+
+    A second instrument for plans, whose quick part goes without it; the only one for the rest.
+    """
     problem = nonlinear(2)
-    return _live(sampler, uniform_lam(problem.process, *STRETCH)) <= QUICK_VECTORS
+    maps = (wavy_lam if sampler.history < 2 else uniform_lam)(problem.process, *STRETCH)
+    where = {"problem": NONLINEAR, "process": type(problem.process).__name__}
+    if (quick and sampler.kind == "plan") or not _few_vectors(sampler, maps):
+        return []
+    out, done = [], {}
+    for claim, declared, warm in _weak_claims(sampler):
+        look = partial(
+            weak_observed, sampler, maps, claim=declared, warm=warm, most=4 if quick else 5
+        )
+        out.append(_row_once(done, claim, declared, warm, look, grid=maps.name, **where))
+    return out
+
+
+def _row_once(
+    done: dict[tuple[bool, float], Observation],
+    claim: str,
+    declared: float,
+    warm: bool,
+    look: Callable[[], Observation],
+    **where: Any,
+) -> Row:
+    """A row; without history warm and cold are one run."""
+    key, seconds = (warm, declared), 0.0
+    if key not in done:
+        done[key], seconds = _timed(look)
+    return row(claim, declared, done[key], seconds, warm=warm, **where)
 
 
 def nonlinear_rows(sampler: Sampler, *, quick: bool) -> list[Row]:
-    """Weak and strong orders of a stochastic sampler on the nonlinear law.
-
-    The quick part takes the cold weak order of samplers with at most one memory: tables of more
-    take seconds a grid. What it leaves out is not resolved, and never met.
-    """
-    problem = nonlinear(1000 if quick else 3000)
-    maps = (wavy_lam if sampler.history < 2 else uniform_lam)(problem.process, *STRETCH)
-    out = []
-    where = {"problem": NONLINEAR, "process": type(problem.process).__name__}
-    wanted = [("weak_cold", sampler.weak_cold, False)]
-    if not (quick and sampler.history):
-        wanted.insert(0, ("weak", sampler.weak, sampler.history > 0))
-    if quick and _live(sampler, maps) > QUICK_VECTORS:
-        wanted = []
-    done: dict[bool, Any] = {}
-    for claim, declared, warm in wanted:
-        if declared is not None:
-            look = partial(
-                weak_observed, sampler, maps, claim=declared, warm=warm, most=4 if quick else 5
-            )
-            again = warm in done  # without history warm and cold are one run
-            found, seconds = (done[warm], 0.0) if again else _timed(look)
-            done[warm] = found
-            out.append(row(claim, declared, found, seconds, grid=maps.name, warm=warm, **where))
+    """Weak and strong orders of a stochastic sampler on nonlinear laws."""
+    out = expanded_rows(sampler, quick=quick) + table_rows(sampler, quick=quick)
     if sampler.strong is not None:
-        look = partial(strong_order, sampler, problem, levels=6)
-        found, seconds = _timed(look)
+        problem = nonlinear(1000 if quick else 3000)
+        found, seconds = _timed(partial(strong_order, sampler, problem, levels=6))
+        where = {"problem": NONLINEAR, "process": type(problem.process).__name__}
         out.append(
             row("strong", sampler.strong, found, seconds, grid="uniform-lam", warm=False, **where)
         )
@@ -142,8 +164,11 @@ def _strong_rows(method: Method, kind: str, *, quick: bool) -> list[Row]:
         return out
     many = 1000 if kind == "general" else 2000 if quick else 4000
     rows, levels, first = (1000, 3, 4) if slow else (many, 5, 8)
-    look = partial(strong_on_paths, method, kind, rows=rows, levels=levels, first=first)
-    seen, seconds = _timed(look)
+    look = partial(strong_on_paths, method, kind, rows=rows, first=first)
+    seen, seconds = _timed(partial(look, levels=levels))
+    if any(found.verdict(claim) == "not resolved" for _, found in seen) and not slow:
+        seen, more = _timed(partial(look, levels=levels + 2))  # a stiff drift has a late knee
+        seconds += more
     for name, found in seen:
         out.append(row("strong", claim, found, seconds / len(seen), problem=name, **where))
     return out
@@ -158,6 +183,10 @@ def _weak_rows(method: Method, kind: str, *, quick: bool) -> list[Row]:
     error = partial(weak_linear_error, method, kind)
     found, seconds = _timed(lambda: refine(error, claim=claim, floor=_LINEAR_FLOOR, most=6))
     out = [row("weak", claim, found, seconds, problem="linear", **where)]
+    if kind in CLOSED:
+        error = partial(weak_polynomial_error, method, kind)
+        found, seconds = _timed(lambda: refine(error, claim=claim, floor=_LINEAR_FLOOR, most=8))
+        out.append(row("weak", claim, found, seconds, problem="polynomial", **where))
     if carries_state_alone(method) and method.name not in SLOW:
         where = _where(kind, method, "wavy-t")
         look = partial(

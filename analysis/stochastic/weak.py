@@ -8,6 +8,9 @@ eta-SDE does, churn and time travel do) must arrive at the exact marginal. Its w
 with both expectations numbers: the first by :func:`~.backward.expectations`, the second by the
 trapezoidal rule, which has no error on decaying smooth functions. Exact history before the start
 is drawn by the forward process, which is what the reverse SDE with eta = 1 is backwards.
+
+Here the law bends as much as it likes, and a sampler need not be a plan; :mod:`.weak_expansion`
+has no limit on live vectors, and no resolution.
 """
 
 from __future__ import annotations

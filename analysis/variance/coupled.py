@@ -12,8 +12,8 @@ alone, or xi and zeta) is scaled up to the whole variance: nearer to X than the 
 same path, and no more noise is drawn. Then ``f(X_N) - E f(Y)`` has the control ``f(Y) - E f(Y)``,
 correlated with it up to O(h). Its coefficient is fitted.
 
-Source: coupling as a control variate is of Kloeden and Platen 1992; the scaling is ours. See also
-``analysis/stochastic/paired_means.py``, whose partner is a sampler with a known error.
+Source: coupling as a control variate is of Kloeden and Platen 1992; the scaling is ours. For plans
+``analysis/stochastic/weak_expansion.py`` has the weak error without paths.
 """
 
 from __future__ import annotations

@@ -142,7 +142,10 @@ def _check_affine(gap: Array, offset: Array, parts: Array) -> None:
     scale = np.abs(offset).max() + np.abs(parts).sum(axis=0).max()
     worst = np.abs(gap).max()
     if not worst <= 1e-9 * scale:
-        msg = f"the box is not affine on a Gaussian (gap {worst:.1e}): does it choose its steps?"
+        msg = (
+            f"the box is not affine on a Gaussian (gap {worst:.1e}): does it choose its steps, or "
+            "draw noise that it was not given?"
+        )
         raise AnalysisError(msg)
 
 

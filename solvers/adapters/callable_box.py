@@ -11,9 +11,12 @@
 
 from __future__ import annotations
 
+import errno
+import hashlib
 import importlib.util
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from importlib.machinery import SourceFileLoader
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -30,6 +33,28 @@ from .levels import lam_of_rho, node_near
 Function = Callable[..., Tensor]
 
 
+class _Source(SourceFileLoader):
+    """Runs the bytes that it read, never bytecode: that of a file edited within a second is old.
+
+    So :func:`source_digest` speaks of what was run, and no ``__pycache__`` is left beside it.
+    """
+
+    data = b""
+
+    def get_data(self, path: str) -> bytes:
+        self.data = super().get_data(path)
+        return self.data
+
+    def path_stats(self, path: str) -> Mapping[str, Any]:
+        raise OSError(errno.ENOTSUP, "no bytecode", path)
+
+
+def source_digest(module: ModuleType) -> str:
+    """SHA-256 of the bytes of the file that :func:`load` ran, 64 hexadecimal digits."""
+    loader = module.__loader__
+    return hashlib.sha256(loader.data if isinstance(loader, _Source) else b"").hexdigest()
+
+
 def load(path: str | Path) -> ModuleType:
     """The module in a file; whatever stands at its top level is run.
 
@@ -42,8 +67,9 @@ def load(path: str | Path) -> ModuleType:
     if not path.is_file():
         msg = f"there is no file {str(path)!r}"
         raise ForeignError(msg, kind="not installed")
-    spec = importlib.util.spec_from_file_location(f"fokker_foreign_{path.stem}", path)
-    if spec is None or spec.loader is None:
+    name = f"fokker_foreign_{path.stem}"
+    spec = importlib.util.spec_from_file_location(name, path, loader=_Source(name, str(path)))
+    if spec is None or spec.loader is None or path.suffix != ".py":
         msg = f"{str(path)!r} is not a Python file"
         raise ForeignError(msg, kind="not installed")
     module = importlib.util.module_from_spec(spec)
@@ -87,7 +113,7 @@ def from_sigmas(
 
     def loop(session: Any, x: Tensor) -> Tensor:
         def model(y: Tensor, sigma: Any, *_: Any, **__: Any) -> Tensor:
-            rho = float(torch.as_tensor(sigma).reshape(-1)[0])
+            rho = float(torch.as_tensor(sigma, dtype=torch.float64).reshape(-1)[0])
             node = node_near(process, grid.nodes, lam_of_rho(rho))
             return session.model(y * node.alpha, node, label=rho)
 
@@ -132,7 +158,7 @@ def from_times(
 
     def loop(session: Any, x: Tensor) -> Tensor:
         def model(y: Tensor, t: Any, *_: Any, **__: Any) -> Tensor:
-            time = float(torch.as_tensor(t).reshape(-1)[0])
+            time = float(torch.as_tensor(t, dtype=torch.float64).reshape(-1)[0])
             node = nodes.get(time) or process.node(time)
             node = node_near(process, grid.nodes, node.lam)
             return session.model(y, node, label=time)

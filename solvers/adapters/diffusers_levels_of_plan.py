@@ -6,7 +6,8 @@ table of N betas (an integer at a level of the table), or ``N u`` for a flow, ``
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from numbers import Integral
 from typing import Any
 
 import numpy as np
@@ -52,6 +53,39 @@ def betas(
         "squaredcos_cap_v2, or trained_betas"
     )
     raise InvalidProcessError(msg)
+
+
+def adopted(config: Mapping[str, Any], given: Mapping[str, Any]) -> dict[str, Any]:
+    """What to add to the configuration of another scheduler, so that it is not misread.
+
+    A scheduler that has no table of betas is not one with the default table: of flows, which have
+    a ``shift``, the network gives the flow.
+
+    Raises
+    ------
+    InvalidProcessError
+        If a configuration of another kind has no table and nobody has given one.
+    """
+    all_of_it = {**config, **given}
+    if {"beta_schedule", "trained_betas", "prediction_type"} <= set(config):  # ours, or whole
+        return dict(given)
+    if given.keys() & {"beta_schedule", "trained_betas"} or "beta_schedule" in config:
+        return dict(given)
+    if all_of_it.get("prediction_type") == "flow_prediction":
+        return dict(given)
+    if "shift" in config:
+        return {**given, "prediction_type": "flow_prediction"}
+    known = {"num_train_timesteps", "prediction_type", "timestep_spacing", "steps_offset",
+             "final_sigmas_type", "rescale_betas_zero_snr", "sampler", "sampler_options"}  # fmt: skip
+    other = sorted(k for k in config if k not in known and not k.startswith("_"))
+    if other:
+        who = config.get("_class_name", f"a scheduler with {', '.join(other[:3])}")
+        msg = (
+            f"the configuration of {who} has no beta_schedule: its networks are of another "
+            "process; if that is not so, give beta_schedule or trained_betas"
+        )
+        raise InvalidProcessError(msg)
+    return dict(given)
 
 
 def process_of(config: Any) -> Process:
@@ -103,10 +137,10 @@ def grid_of(process: Process, config: Any, steps: int) -> Grid:
             f"or 'sigma_min', got {spacing!r} and {end!r}"
         )
         raise InvalidGridError(msg)
-    nodes = steps if end == "zero" else steps + 1
-    if steps < 1:
-        msg = f"num_inference_steps must be at least 1, got {steps}"
+    if isinstance(steps, bool) or not isinstance(steps, Integral) or steps < 1:
+        msg = f"num_inference_steps must be a whole number, at least 1, got {steps!r}"
         raise InvalidGridError(msg)
+    nodes = steps if end == "zero" else steps + 1
     if spacing in ("lam", "karras"):
         listed = _smooth(process, spacing, nodes, config)
     else:
@@ -141,7 +175,7 @@ def _by_time(process: Process, spacing: str, nodes: int, config: Any) -> tuple[N
     elif spacing == "leading":
         labels = np.arange(nodes)[::-1] * (count // nodes) + config["steps_offset"]
     else:
-        labels = np.arange(count, 0, -count / nodes) - 1.0
+        labels = count - np.arange(nodes) * (count / nodes) - 1.0  # a range may give one too many
     labels = np.clip(np.round(labels), 0, count - 1)
     times = (labels + 1.0) / count
     if isinstance(process, RectifiedFlow):

@@ -27,7 +27,9 @@ Configuration (names of diffusers where it has one; what it does not know is ign
 =======================  ======================================================================
 
 Spacings ``lam`` and ``karras`` have time labels that are no integers, and hand them to the network
-as they are: none is rounded. What it is often confused with is a scheduler that clips:
+as they are: none is rounded. ``order`` is the number of evaluations of a step, by which pipelines
+that begin in the middle count. The configuration of a scheduler of flows is taken for a flow; one
+that has no table of betas otherwise is refused. What it is often confused with is a scheduler that clips:
 ``clip_sample`` and thresholding of other configurations are wrappers of the model here.
 
 ``num_inference_steps`` counts steps, the one to sigma 0 included; samplers with a declared
@@ -36,11 +38,13 @@ as they are: none is rounded. What it is often confused with is a scheduler that
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor
 
+from .diffusers_levels_of_plan import adopted
 from .diffusers_steps import GeneratorNoise as GeneratorNoise
 from .diffusers_steps import PlanSteps, _diffusers
 
@@ -94,6 +98,19 @@ def _make() -> type:
             self.num_inference_steps: int | None = None
             self.timesteps = torch.arange(num_train_timesteps - 1, -1, -1)
 
+        @classmethod
+        def from_config(cls, config: Any = None, return_unused_kwargs: bool = False, **kw: Any):
+            """A scheduler from the configuration of this or of another one, and what is given.
+
+            Raises
+            ------
+            InvalidProcessError
+                If the other is of a process that is neither a table of betas nor a flow.
+            """
+            if isinstance(config, Mapping):
+                kw = adopted(config, kw)
+            return super().from_config(config, return_unused_kwargs, **kw)
+
         @property
         def step_index(self) -> int | None:
             """Index of the evaluation that comes next."""
@@ -114,7 +131,7 @@ def _make() -> type:
             whole = bool((labels == labels.round()).all())
             self.timesteps = labels.to(torch.int64 if whole else torch.float32).to(device)
             self.num_inference_steps = num_inference_steps
-            self.order = max(1, len(labels) // num_inference_steps)
+            self.order = self.steps.whole.rhythm
 
         def scale_model_input(self, sample: Tensor, timestep: Any = None) -> Tensor:
             """The sample itself: networks of these processes are given x."""
@@ -154,7 +171,11 @@ def _make() -> type:
             if self.num_inference_steps is None:
                 msg = "call set_timesteps(num_inference_steps) before step"
                 raise _plan_error(msg)
-            state = self.steps.step(model_output, float(timestep), sample, generator)
+            at = torch.as_tensor(timestep, dtype=torch.float64).flatten()
+            if not len(at) or not bool((at == at[0]).all()):
+                msg = f"a step is taken at one timestep, got {at.tolist()[:4]}"
+                raise _plan_error(msg)
+            state = self.steps.step(model_output, float(at[0]), sample, generator)
             data = self.steps.data.to(sample.dtype)
             if not return_dict:
                 return state, data

@@ -103,17 +103,21 @@ class PlanSteps:
 
     def _start(self, at: float) -> Stepwise:
         """The run that begins with the label ``at``: the whole plan, or the rest of the grid."""
-        index = self.begin_index
-        if index is None:
-            index = next((i for i, v in enumerate(self.labels) if _near(v, at)), -1)
-        if index == 0 and _near(self.labels[0], at):
+        asked = range(len(self.labels)) if self.begin_index is None else (self.begin_index,)
+        rest = {i: self.labels[i:] for i in asked if i < len(self.labels)}
+        rest = {i: labels for i, labels in rest.items() if _near(labels[0], at)}
+        if 0 in rest:
             return self.whole
+        # a label may be that of two evaluations: the one where a step begins is meant
         for first, node in enumerate(self.grid.nodes[:-1]):
-            if index > 0 and node.sigma > 0 and _near(label(self.process, node, self.count), at):
+            if rest and node.sigma > 0 and _near(label(self.process, node, self.count), at):
                 run = Stepwise(self._plan(first))
-                if self._labels(run) == self.labels[index:]:
+                if self._labels(run) in rest.values():
                     return run
-        msg = f"{self.config['sampler']} cannot start at the timestep {at:g}: no step begins there"
+        msg = (
+            f"{self.config['sampler']} cannot start at the timestep {at:g}: no step begins there, "
+            "or its own start asks at other timesteps than the rest of the whole run"
+        )
         raise InvalidPlanError(msg)
 
     def step(self, output: Tensor, at: float, sample: Tensor, generator: Any) -> Tensor:
@@ -136,6 +140,7 @@ class PlanSteps:
             want = label(self.process, op.node, self.count)
             msg = f"the next timestep of the plan is {want:g}, got {at:g}"
             raise InvalidPlanError(msg)
+        state = self.run.shown  # not the sample, which may be rounded to the network's precision
         a, b = conversion(self.network, op.prediction, op.node)
         answer = b * output.to(state.dtype)
         answer = answer + a * state if a else answer

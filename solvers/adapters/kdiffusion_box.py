@@ -106,7 +106,7 @@ def _between(
 
     def loop(session: Any, x: Tensor) -> Tensor:
         def model(y: Tensor, sigma: Any, **_: Any) -> Tensor:
-            rho = float(torch.as_tensor(sigma).reshape(-1)[0])
+            rho = float(torch.as_tensor(sigma, dtype=torch.float64).reshape(-1)[0])
             node = node_near(process, (start, end), lam_of_rho(rho))
             return session.model(y, node, label=rho)
 

@@ -6,6 +6,7 @@ sums and noises to work out: :class:`Stepwise` does that, and stops where the mo
 
 from __future__ import annotations
 
+import bisect
 from collections.abc import Callable
 
 import torch
@@ -59,6 +60,24 @@ class Stepwise:
     def finished(self) -> bool:
         """Whether the sample is there."""
         return self._out is not None
+
+    @property
+    def shown(self) -> Tensor:
+        """The state at which the model is to be asked next, in the precision of the run."""
+        op = self.plan.ops[self._row] if self._row < len(self.plan.ops) else None
+        if not isinstance(op, Eval):
+            msg = "no model output is awaited: the run has not begun, or has ended"
+            raise InvalidPlanError(msg)
+        return self._values[op.source]
+
+    @property
+    def rhythm(self) -> int:
+        """Evaluations of one step: of each but the last, if they are as many; else the mean."""
+        ends = [m.vector for m in self.plan.marks]
+        places = [bisect.bisect_left(ends, i) for i in self.questions]
+        counts = [places.count(k) for k in range(len(ends))]
+        whole = counts[:-1] or counts
+        return whole[0] if len(set(whole)) == 1 else max(1, len(places) // max(1, len(ends)))
 
     def begin(self, x: Tensor, draw: Draw) -> Tensor:
         """Start at ``x``, shape (B, *D); returns the state at which the model is asked first."""

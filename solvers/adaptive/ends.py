@@ -10,8 +10,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ..checks import check_state
-from ..errors import InvalidGridError, InvalidPlanError, NonFiniteError
+from ..asking import asked
+from ..checks import check_finite, check_state
+from ..errors import InvalidGridError, InvalidPlanError
 from ..grids import Grid
 from ..model import Model, convert, for_rows
 from ..process import Array, Process
@@ -23,18 +24,11 @@ def ask_rows(process: Process, model: Model, x: Tensor, lam: Array, rows: np.nda
 
     Raises
     ------
-    NonFiniteError
-        If an output is not finite, with the time and the samples.
+    ShapeError, NonFiniteError
+        As of :func:`.asking.asked`.
     """
     times = torch.from_numpy(process.t_of_lam(lam))
-    out = for_rows(model, rows)(x, times)
-    bad = ~torch.isfinite(out).flatten(1).all(1)
-    if bool(bad.any()):
-        ids = rows[bad.cpu().numpy()].tolist()
-        t = float(times[int(bad.nonzero()[0])])
-        msg = f"the model's output is not finite at t = {t}, samples {ids}"
-        raise NonFiniteError(msg, step=None, t=t, sample_ids=ids)
-    return out.to(x.dtype)
+    return asked(for_rows(model, rows), x, times, ids=rows.tolist())
 
 
 def ask_some(
@@ -44,14 +38,14 @@ def ask_some(
 
     Raises
     ------
-    NonFiniteError
-        If an output is not finite, with the time and the samples.
+    ShapeError, NonFiniteError
+        As of :func:`.asking.asked`.
     """
     if not which.any():
         return old
     rows = np.flatnonzero(which)
     new = old.clone()
-    new[rows] = ask_rows(process, model, x[rows], lam[rows], rows).to(old.dtype)
+    new[rows] = ask_rows(process, model, x[rows], lam[rows], rows)
     return new
 
 
@@ -83,6 +77,8 @@ def run_adaptive(
     ------
     InvalidGridError
         For a start at ``alpha = 0``.
+    ShapeError, NonFiniteError
+        For a start or a model output that does not fit, and a sample that overflows.
     """
     if not math.isfinite(grid[0].lam):
         msg = "an adaptive sampler needs a finite lam to start from, got alpha = 0"
@@ -94,7 +90,8 @@ def run_adaptive(
         nfe, out = int(state.nfe.max()), state.x
         if grid.to_zero:  # x = alpha D, from what the model predicts at the last level
             last, rows = nodes[-1], np.ones(len(x), dtype=bool)
-            asked = ask_some(process, model, out, out, np.full(len(x), last.lam), rows)
-            out = grid[-1].alpha * convert(asked, out, last, source=prediction, target="data")
+            said = ask_some(process, model, out, out, np.full(len(x), last.lam), rows)
+            out = grid[-1].alpha * convert(said, out, last, source=prediction, target="data")
             nfe += 1
+    check_finite(out, "the sample", range(len(x)))
     return StepperRun(out, nfe, int(state.steps.max()), int(state.rejected.max()))

@@ -13,8 +13,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from ..errors import InvalidGridError
-from ..plan import Noise, clock_measure
+from ..noise import path_measure
+from ..plan import Noise
 from .bridge import Field, Values
 
 
@@ -87,14 +87,7 @@ class Query:
         return Piece(a, b, measure, asked, middle, (m1, m2), left, right)
 
     def _measure(self, a: float, b: float) -> float:
-        measure = clock_measure(self.clock, self.sign * a, self.sign * b)
-        if not 0.0 < measure < math.inf:
-            msg = (
-                f"the clock {self.clock!r} gives [{self.sign * a}, {self.sign * b}] the measure "
-                f"{measure}; a path needs one above 0 and finite"
-            )
-            raise InvalidGridError(msg)
-        return measure
+        return path_measure(self.clock, self.sign * a, self.sign * b)
 
 
 Terms = list[tuple[int, int, float]]

@@ -27,7 +27,7 @@ from torch import Tensor
 
 from ..engine.upload import upload
 from ..errors import InvalidGridError, InvalidPlanError
-from ..noise import CellNoise, GridPath, Piece, joined, normalised
+from ..noise import CellNoise, GridPath, Piece, check_field, joined, normalised
 from ..plan import Noise, clock_measure
 from .descent import KEPT_BYTES, Block, Descent
 from .query import Query, summed, terms
@@ -73,10 +73,11 @@ class TreePath:
         path, shorter than the tolerance, begins inside an infinite cell, or if its measure has
         left the range of float64.
     InvalidPlanError
-        For an unknown clock; for the clock ``"churn"``, whose cells are no stretches of a path;
-        for an area of a path without areas.
+        For an unknown clock or kind; for the clock ``"churn"``, whose cells are no stretches of a
+        path; for an area of a path without areas; for a seed or an id that is no whole number.
     ShapeError
-        If noise is asked for a batch of another size than there are ids.
+        If noise is asked for a batch of another size than there are ids, or for numbers that are
+        not real floating-point ones.
     """
 
     def __init__(
@@ -100,7 +101,7 @@ class TreePath:
             msg = f"a path needs two finite edges, got {self.edges}"
             raise InvalidGridError(msg)
         self._fuzz = ROUNDING * max(1.0, *(abs(p) for p in finite))
-        if not 1e3 * self._fuzz <= self.tolerance <= finite[-1] - finite[0]:
+        if not 1e3 * self._fuzz <= self.tolerance <= finite[-1] - finite[0] < math.inf:
             msg = (
                 f"the tolerance must be from {1e3 * self._fuzz:.3g} (rounding) to "
                 f"{finite[-1] - finite[0]:.6g} (the length of the path), got {tolerance}"
@@ -114,6 +115,7 @@ class TreePath:
     def draw(self, cell: Noise, like: Tensor) -> Tensor:
         """Standard normal field of the cell: its increment (W) or area (H), normalised."""
         s, t = self._ends(cell)
+        check_field(cell, like)
         k = self._edge(t) - 1
         if (s, t) == (self._places[k], self._places[k + 1]):
             a, b = self.edges[k], self.edges[k + 1]
@@ -127,7 +129,9 @@ class TreePath:
 
         The area is computed for cells of type H only; for W it is zero.
         """
-        w, h, measure = self._piece(cell, *self._ends(cell), like)
+        s, t = self._ends(cell)
+        check_field(cell, like)
+        w, h, measure = self._piece(cell, s, t, like)
         return w, torch.zeros_like(w) if h is None else h, measure
 
     def _piece(self, cell: Noise, s: float, t: float, like: Tensor) -> Piece:
@@ -174,7 +178,7 @@ class TreePath:
             for out, (parts, factor) in zip(found[:, rows], sums, strict=True):
                 total = summed(values, parts, work[:, : len(block.ids)])
                 np.multiply(total, factor, out=out, casting="same_kind")
-        host = torch.from_numpy(found).reshape(-1, *like.shape)
+        host = torch.from_numpy(found).reshape(len(kinds), *like.shape)
         return upload(host, like.device, like.dtype if normal else torch.float64), root.asked
 
     def _ends(self, cell: Noise) -> tuple[float, float]:

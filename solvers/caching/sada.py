@@ -35,9 +35,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from ..asking import asked
 from ..batch import column
-from ..checks import check_state
-from ..errors import InvalidGridError, InvalidPlanError, NonFiniteError
+from ..checks import check_finite, check_state
+from ..errors import InvalidGridError, InvalidPlanError
 from ..grids import Grid
 from ..model import Model, for_rows
 from ..process import Array, Node, Process
@@ -95,10 +96,10 @@ class Sada:
         state = self._ask(model, state, s)
         data = state.real[0] if not bool(state.skip.any()) else self._guessed(state, s)
         x = self._advance(state, s, t, data)
-        asked = (*state.asked, ~state.skip)
+        made = (*state.asked, ~state.skip)
         noise = (state.x - s.alpha * data) / s.sigma
         velocities = (self._velocity(state.x, noise, s), *state.velocities)[:_MEMORY]
-        state = state._replace(data=data, velocities=velocities, asked=asked)
+        state = state._replace(data=data, velocities=velocities, asked=made)
         return self._decide(state._replace(step=state.step + 1), x, t, noise)
 
     def _ask(self, model: Model, state: State, s: Node) -> State:
@@ -106,17 +107,12 @@ class Sada:
         busy = ~state.skip
         if not bool(busy.any()):
             return state
-        whole = bool(busy.all())
-        if whole:
-            out = model(state.x, s.t).to(state.x.dtype)
+        if bool(busy.all()):
+            out = asked(model, state.x, s.t, step=state.step + 1)
         else:
             places = busy.nonzero().flatten().cpu().numpy()
-            out = for_rows(model, places)(state.x[busy], s.t).to(state.x.dtype)
-        bad = ~torch.isfinite(out).flatten(1).all(1)
-        if bool(bad.any()):
-            ids = busy.nonzero().flatten()[bad].tolist()
-            msg = f"the model's output is not finite at t = {s.t}, samples {ids}"
-            raise NonFiniteError(msg, step=state.step + 1, t=s.t, sample_ids=ids)
+            ask = for_rows(model, places)
+            out = asked(ask, state.x[busy], s.t, step=state.step + 1, ids=places.tolist())
         where, on_host = column(busy, state.x), busy.cpu().numpy()
         new = torch.zeros_like(state.x)
         new[busy] = out
@@ -241,8 +237,8 @@ def sada(
     ------
     InvalidPlanError, InvalidGridError
         For options that do not exist, and a start at ``alpha = 0``, where dx/dt may be infinite.
-    NonFiniteError
-        If the model's output is not finite.
+    ShapeError, NonFiniteError
+        If a model output does not fit or is not finite, or the sample overflows.
     """
     del noise
     if criterion not in CRITERIA or guess not in GUESSES:
@@ -261,8 +257,9 @@ def sada(
     stepper = Sada(process, grid, criterion, guess, first, last, most, slack)
     with torch.no_grad():
         state = march(stepper, model, x)
-    asked = torch.stack(state.asked)
-    return SadaRun(state.x, int(asked.sum(0).max()), len(grid), 0, asked)
+    check_finite(state.x, "the sample", range(len(x)))
+    made = torch.stack(state.asked)
+    return SadaRun(state.x, int(made.sum(0).max()), len(grid), 0, made)
 
 
 for _name, _options, _order, _note in (

@@ -161,14 +161,25 @@ def ddim_inversion(process: Process, grid: Grid) -> Plan:
     for s, t in reversed(list(grid.steps())):
         eps = tape.eval(x, t, "noise")
         ratio = math.exp(s.log_alpha - t.log_alpha)
-        x = tape.mark(tape.lin((x, ratio), (eps, s.alpha * (s.rho - t.rho))), s)
+        push = s.sigma * -math.expm1(s.lam - t.lam)  # alpha_s (rho_s - rho_t), at alpha_s = 0 too
+        x = tape.mark(tape.lin((x, ratio), (eps, push)), s)
     return tape.plan(x=x)
 
 
 def ddim_invert_and_regenerate(
     process: Process, grid: Grid, x: Tensor, source: Model, target: Model
 ) -> RoundTrip:
-    """The inexact control of :func:`invert_and_regenerate`; models of the noise prediction."""
+    """The inexact control of :func:`invert_and_regenerate`; models of the noise prediction.
+
+    Raises
+    ------
+    InvalidGridError
+        If the grid ends at sigma = 0, or starts at alpha = 0: there is noise alone, and the noise
+        prediction says nothing of the way down.
+    """
+    if grid[0].alpha == 0.0:
+        msg = f"no way down from alpha = 0 (t = {grid[0].t}) by the noise prediction; start later"
+        raise InvalidGridError(msg)
     up = ddim_inversion(process, grid)
     down = one_step(grid, lambda tape, s, t, v: euler_row(tape, s, t, v, "rho"))
     noise = run(up, source, x).x

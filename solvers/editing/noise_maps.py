@@ -20,10 +20,12 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ..checks import check_like, check_state
+from ..asking import asked
+from ..checks import check_finite, check_like, check_state, whole_number
 from ..engine.weights import usable
 from ..errors import InvalidPlanError, NotInvertibleError
 from ..grids import Grid
+from ..heads import check_heads, head_of
 from ..model import Model
 from ..noise import CellNoise
 from ..plan import Lin, Noise, Plan, Tape, Weight, combine, interpret
@@ -103,14 +105,21 @@ def noise_maps(plan: Plan, model: Model, states: Sequence[Tensor]) -> RecordedNo
     NotInvertibleError
         If a step draws no noise, more than one, or one with a vanishing weight.
     InvalidPlanError
-        If there is not one state more than steps.
+        If there is not one state more than steps, or the plan begins with history.
+    ShapeError, NonFiniteError
+        If a state or an answer of the model does not fit or is not finite.
     """
     ends = {mark.vector: mark.step for mark in plan.marks}
     if len(states) != len(ends) + 1:
         msg = f"a plan of {len(ends)} steps needs {len(ends) + 1} states, got {len(states)}"
         raise InvalidPlanError(msg)
-    for state in states:
-        check_like(state, states[0], "a state")
+    if set(plan.inputs) != {"x"}:
+        msg = f"noise maps are for plans of one state, this one takes {sorted(plan.inputs)}"
+        raise InvalidPlanError(msg)
+    check_heads(plan, model)
+    for k, state in enumerate(states):
+        check_state(state, f"state {k}")
+        check_like(state, states[0], f"state {k}")
     drawn = {row: _own_noise(plan, row, step) for row, step in ends.items()}
     found: dict[Noise, Tensor] = {}
 
@@ -127,7 +136,7 @@ def noise_maps(plan: Plan, model: Model, states: Sequence[Tensor]) -> RecordedNo
         interpret(
             plan,
             inputs={"x": states[0]},
-            evaluate=lambda _, op, x: model(x, op.node.t),
+            evaluate=lambda _, op, x: asked(head_of(model, op.head), x, op.node.t),
             draw=lambda _row, _op: torch.zeros_like(states[0]),
             add=add,
         )
@@ -180,11 +189,22 @@ def edit_friendly(
     -------
     Tensor
         State at the last level of the grid, (B, *D).
+
+    Raises
+    ------
+    InvalidPlanError
+        For a level to begin at that is none, or a seed that is no whole number.
+    NotInvertibleError, ShapeError, NonFiniteError
+        As of :func:`noise_maps`.
     """
+    skip = whole_number(skip, "skip")
     if not 0 <= skip < len(grid):
         msg = f"skip must be a level of the grid before its last, 0 .. {len(grid) - 1}, got {skip}"
         raise InvalidPlanError(msg)
     entry, states = get(sampler), independent_states(grid, x0, seed)
+    if entry.kind != "plan":
+        msg = f"noise maps are read off a plan; {sampler} chooses its steps from the data"
+        raise NotInvertibleError(msg)
     rest = entry(process, grid.part(skip, len(grid)))
     maps = noise_maps(rest, source, states[skip:])
     return run(rest, target, states[skip], noise=maps).x
@@ -235,6 +255,11 @@ def infedit(grid: Grid, x0: Tensor, source: Model, target: Model, *, seed: int) 
     Tensor
         The edited data y, (B, *D).
 
+    Raises
+    ------
+    ShapeError, NonFiniteError
+        If x_0 or an answer of a model does not fit or is not finite.
+
     References
     ----------
     Xu, Huang, Pan, Ma & Chai 2024, arXiv:2312.04965.
@@ -247,6 +272,8 @@ def infedit(grid: Grid, x0: Tensor, source: Model, target: Model, *, seed: int) 
                 continue  # the two streams are one noise there: nothing to learn
             z = noise.draw(Noise("churn", float(i), float(i + 1)), x0)
             start, edited = node.alpha * x0 + node.sigma * z, node.alpha * y + node.sigma * z
-            moved = target(edited, node.t) - source(start, node.t)
+            moved = asked(target, edited, node.t, step=i + 1)
+            moved -= asked(source, start, node.t, step=i + 1)
             y = y - (node.sigma / node.alpha) * moved
-    return y
+    check_finite(y, "the edit", range(len(y)))
+    return y if y is not x0 else x0.clone()

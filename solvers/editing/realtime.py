@@ -23,6 +23,7 @@ from collections.abc import Callable, Iterable, Iterator
 import torch
 from torch import Tensor
 
+from ..checks import check_like, check_state, whole_number
 from ..errors import InvalidPlanError
 from ..grids import Grid
 from ..model import Model
@@ -39,13 +40,14 @@ def shift_plan(actions: Tensor, steps: int = 1) -> Tensor:
     Raises
     ------
     InvalidPlanError
-        If ``steps`` is negative or beyond the horizon.
+        If ``steps`` is no whole number, negative or beyond the horizon.
 
     Examples
     --------
     >>> shift_plan(torch.tensor([[1.0, 2.0, 3.0]]))
     tensor([[2., 3., 3.]])
     """
+    steps = whole_number(steps, "a number of actions")
     if actions.ndim < 2 or not 0 <= steps <= actions.shape[1]:
         msg = f"a plan of shape {tuple(actions.shape)} cannot be moved on by {steps} actions"
         raise InvalidPlanError(msg)
@@ -54,7 +56,14 @@ def shift_plan(actions: Tensor, steps: int = 1) -> Tensor:
 
 
 def renoise(x: Tensor, node: Node, noise: Tensor) -> Tensor:
-    """``alpha x + sigma noise``: data put back to a level, as the forward process does it."""
+    """``alpha x + sigma noise``: data put back to a level, as the forward process does it.
+
+    Raises
+    ------
+    ShapeError
+        If the noise is not like x: one noise for a whole batch is not broadcast over it.
+    """
+    check_like(noise, x, "the noise put back")
     return node.alpha * x + node.sigma * noise
 
 
@@ -80,15 +89,25 @@ def real_time(
     x : Tensor
         The first answer, (B, *D), sampled from noise in full.
     seed : int
-        Noise of cycle n is a function of (seed, sample, n), that of the plan of (seed + n + 1).
+        Noise of cycle n is a function of (seed, sample, n). The plan of cycle n has the seed
+        ``2^32 (seed + 1) + n``, so that runs of neighbouring seeds share no noise.
     shift : callable
         How an answer becomes the guess of the next cycle; ``lambda x: x`` for none.
+
+    Raises
+    ------
+    InvalidPlanError
+        For a seed that is no whole number.
+    ShapeError, NonFiniteError
+        As of :func:`.run.run`.
     """
+    check_state(x, "x")
+    seed = whole_number(seed, "a seed")
     source = CellNoise(seed)
     for cycle, model in enumerate(models):
         guess = shift(x)
         fresh = source.draw(Noise("t", float(cycle), float(cycle + 1)), guess)
-        x = run(plan, model, renoise(guess, grid[0], fresh), noise=seed + cycle + 1).x
+        x = run(plan, model, renoise(guess, grid[0], fresh), noise=((seed + 1) << 32) + cycle).x
         yield x
 
 
@@ -97,7 +116,15 @@ def contraction(node: Node, std: float) -> float:
 
     ``std`` is the target's standard deviation c in that direction. 1 at the data, 0 where alpha
     vanishes; a point (c = 0) forgets all at any level.
+
+    Raises
+    ------
+    InvalidPlanError
+        For a standard deviation that is negative or not finite.
     """
+    if not 0.0 <= std < math.inf:
+        msg = f"a standard deviation must be finite and at least 0, got {std}"
+        raise InvalidPlanError(msg)
     if node.sigma == 0.0:
         return 1.0
     spread = node.alpha * std
@@ -110,10 +137,11 @@ def steady_error(kappa: float, drift: float) -> float:
     Raises
     ------
     InvalidPlanError
-        Unless ``0 <= kappa < 1``: without a contraction nothing settles.
+        Unless ``0 <= kappa < 1``: without a contraction nothing settles; and for a drift that is
+        not finite.
     """
-    if not 0.0 <= kappa < 1.0:
-        msg = f"a contraction factor must lie in [0, 1), got {kappa}"
+    if not (0.0 <= kappa < 1.0 and math.isfinite(drift)):
+        msg = f"need a contraction factor in [0, 1) and a finite drift, got {kappa} and {drift}"
         raise InvalidPlanError(msg)
     return kappa * drift / (1.0 - kappa)
 

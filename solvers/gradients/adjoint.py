@@ -33,7 +33,7 @@ from ..process import Node, Process
 from ..registry import Sampler, get
 from ..run import run
 from ..schedules import EDM
-from .reversible_gradient import parameters_of
+from .parameters import wanted_parameters
 
 FRAMES = ("y", "x")
 
@@ -95,9 +95,14 @@ def adjoint_sample(
     Raises
     ------
     InvalidPlanError
-        If one of the two samplers is no plan or draws noise, or the frame is unknown.
+        If one of the two samplers is no plan or draws noise, the frame is unknown, or one of
+        ``params`` wants no gradient.
     InvalidGridError
         If the grid ends at sigma = 0 or starts at alpha = 0, or the two grids have other ends.
+
+    Notes
+    -----
+    Once differentiable: a second derivative is refused by autograd.
 
     References
     ----------
@@ -112,7 +117,7 @@ def adjoint_sample(
             raise InvalidPlanError(msg)
     back_grid = back_grid or grid
     _check_ends(grid, back_grid)
-    params = parameters_of(model) if params is None else tuple(params)
+    params = wanted_parameters(model, params)
     job = _Job(
         sampler(process, grid, **options), model, process, sampler.prediction, back_grid,
         backward, frame,

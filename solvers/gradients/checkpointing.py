@@ -14,6 +14,7 @@ from collections.abc import Mapping
 from itertools import pairwise
 from typing import NamedTuple
 
+import torch
 from torch import Tensor
 from torch.utils.checkpoint import checkpoint
 
@@ -109,7 +110,8 @@ def checkpointed(
 
     The gradient, to x and to whatever the model computes with, is that of ``run(..., grad=True)``,
     from the same operations in the same order. Each part is run once forward and once more when
-    its gradient is due: the model must answer the same twice.
+    its gradient is due: the model must answer the same twice. One with a memory, such as a
+    ``caching.features.FeatureCache``, does not.
 
     Parameters
     ----------
@@ -126,6 +128,8 @@ def checkpointed(
     if parts is None:
         parts = max(1, round(math.sqrt(len(plan.marks))))
     given = {**(history or {}), "x": x}
+    if "one" in plan.inputs:
+        given.setdefault("one", torch.ones_like(x))
     missing = [name for name in plan.inputs if name not in given]
     if missing:
         msg = f"the plan needs the inputs {sorted(plan.inputs)}; {missing[0]!r} is missing"

@@ -9,89 +9,24 @@ of steps; the gradient is that of the numbers that the sampler computed, to roun
 
 from __future__ import annotations
 
-import heapq
 from collections.abc import Mapping, Sequence
 from numbers import Integral
 from typing import Any, NamedTuple
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.autograd.function import once_differentiable
 
 from ..engine.weights import merged, usable
 from ..errors import InvalidPlanError, NonFiniteError, NotInvertibleError
+from ..heads import check_heads, head_of
 from ..model import Model
 from ..noise import CellNoise, NoiseSource
 from ..ops import sources
-from ..plan import Eval, Input, Lin, Noise, Plan, Weight, combine
+from ..plan import Eval, Input, Lin, Noise, Plan, combine
 from ..run import run
-
-
-class Event(NamedTuple):
-    """Vector ``vector`` becomes known from row ``row`` (the same for what a row defines)."""
-
-    row: int
-    vector: int
-
-
-def undoing(plan: Plan) -> list[Event]:
-    """In which order all vectors of a plan can be found again from its outputs, newest first.
-
-    Raises
-    ------
-    NotInvertibleError
-        If some evaluated state cannot: the plan must put out all of its states (``carry=True``).
-    """
-    rows = {i: merged(op) for i, op in enumerate(plan.ops) if isinstance(op, Lin)}
-    touching: dict[int, list[int]] = {i: [] for i in range(len(plan.ops))}
-    asked: dict[int, list[int]] = {i: [] for i in range(len(plan.ops))}
-    for i, terms in rows.items():
-        for j in {i, *terms}:
-            touching[j].append(i)
-    for i, op in enumerate(plan.ops):
-        if isinstance(op, Eval):
-            asked[op.source].append(i)
-    unknown = {i: {i, *terms} for i, terms in rows.items()}
-    heap: list[tuple[int, int]] = []  # (-row, vector): the newest row first
-    events: list[Event] = []
-    known: set[int] = set()
-
-    def learn(j: int) -> None:
-        known.add(j)
-        for e in asked[j]:
-            heapq.heappush(heap, (-e, e))
-        for i in touching[j]:
-            unknown[i].discard(j)
-            if len(unknown[i]) == 1:
-                (k,) = unknown[i]
-                # an answer of the model is asked for again, with its graph, never solved for
-                asks = isinstance(plan.ops[k], Eval)
-                if k == i or (not asks and _all_nonzero(rows[i][k])):
-                    heapq.heappush(heap, (-i, k))
-
-    for i, op in enumerate(plan.ops):
-        if isinstance(op, Noise):
-            learn(i)
-    for j in dict.fromkeys(plan.outputs.values()):
-        if j not in known:
-            learn(j)
-    while heap:
-        row, vector = heapq.heappop(heap)
-        if vector not in known:
-            events.append(Event(-row, vector))
-            learn(vector)
-    lost = [op.source for op in plan.ops if isinstance(op, Eval) and op.source not in known]
-    if lost:
-        msg = (
-            f"vector {lost[0]}, where the model was asked, cannot be found again from the outputs "
-            f"{sorted(plan.outputs)}; build a reversible sampler with carry=True"
-        )
-        raise NotInvertibleError(msg)
-    return events
-
-
-def _all_nonzero(w: Weight) -> bool:
-    return bool((torch.as_tensor(w) != 0).all())
+from .parameters import wanted_parameters
+from .undoing import Event, undoing
 
 
 def _check_weights(plan: Plan) -> None:
@@ -135,28 +70,29 @@ def reversible_sample(
     ------
     NotInvertibleError
         If a state cannot be found again from the outputs, or a weight is learned.
+    InvalidPlanError
+        If an input is missing, or one of ``params`` wants no gradient.
     NonFiniteError
         As of :func:`.run.run`; and if a gradient is not finite.
+
+    Notes
+    -----
+    Once differentiable: a second derivative is refused by autograd. For one, run the plan with
+    ``run(..., grad=True)``.
     """
     _check_weights(plan)
+    check_heads(plan, model)
     given = {**(history or {}), "x": x}
     missing = [name for name in plan.inputs if name not in given]
     if missing:
         msg = f"the plan needs the inputs {sorted(plan.inputs)}; {missing[0]!r} is missing"
         raise InvalidPlanError(msg)
     inputs = {name: given[name] for name in plan.inputs}
-    params = parameters_of(model) if params is None else tuple(params)
+    params = wanted_parameters(model, params)
     source = CellNoise(int(noise)) if isinstance(noise, (int, Integral)) else noise
     job = _Job(plan, model, tuple(undoing(plan)), source, len(inputs))
     values = _Reversible.apply(job, *inputs.values(), *params)
     return dict(zip(plan.outputs, values, strict=True))
-
-
-def parameters_of(model: Model) -> tuple[Tensor, ...]:
-    """The parameters of a model that is a module and wants gradients; none of others."""
-    if not isinstance(model, nn.Module):
-        return ()
-    return tuple(p for p in model.parameters() if p.requires_grad)
 
 
 class _Job(NamedTuple):
@@ -271,7 +207,7 @@ class _Sweep:
         """The model once more at a rebuilt state, with a graph while its gradient is to come."""
         with torch.set_grad_enabled(row <= self.row):
             leaf = self.vectors[op.source].detach().requires_grad_(row <= self.row)
-            out = self.job.model(leaf, op.node.t).to(leaf.dtype)
+            out = head_of(self.job.model, op.head)(leaf, op.node.t).to(leaf.dtype)
         if row <= self.row:
             self.graphs[row] = leaf, out
         return out.detach()

@@ -15,7 +15,7 @@ from torch import Tensor
 
 from ..networks.checkpoint import read_weights, write_weights
 from ..networks.errors import CheckpointError
-from .facts import numbers
+from ..networks.identity import numbers
 from .folder import Folder
 
 

@@ -2,7 +2,7 @@
 
 ::
 
-    job.json                              what the images are; written before the first of them
+    job.json                              what the images are, and probes of the network; the first
     arrays/000000-000063.npy              the samples of one batch, float32 (B, *shape)
     images/000000.png                     one picture for each sample that is one
     parts/000000-000063.json              the record of a batch: it is done, with SHA-256 of all
@@ -22,7 +22,7 @@ import hashlib
 import io
 import json
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -31,12 +31,13 @@ from numpy.typing import NDArray
 
 from ..files import writable_folder, write_bytes_atomic, write_text_atomic, write_text_new
 from ..networks.errors import NetworkError
+from ..networks.identity import Probes, probes_differ
 from ..networks.strict_json import read_json
 from .errors import JobError
 from .job import Job, determining, difference, identity
 from .pictures import png, to_pixels
 
-SCHEMA = 1
+SCHEMA = 2
 ROOMS = ("arrays", "images", "parts", "checkpoints")
 
 
@@ -50,14 +51,22 @@ class Folder:
     job : Job
         What is made in it.
     facts : mapping
-        The network's, see :func:`.facts.network_facts`.
+        The network's, see :func:`..networks.identity.network_facts`.
     pixels : (float, float), optional
         The values of black and white; None for samples that are no pictures.
+    probe : callable, optional
+        Gives the probes of the network, :func:`..networks.identity.network_probes`; without them
+        a network is known by its facts alone.
+
+    Attributes
+    ----------
+    probes : dict
+        Those with which the job was begun.
 
     Raises
     ------
     JobError
-        If another job is in the folder, or files that are of no job.
+        If another job is in the folder, one of another network, or files that are of no job.
     OutputError
         If the folder cannot be written.
     """
@@ -68,36 +77,50 @@ class Folder:
         job: Job,
         facts: Mapping[str, Any],
         pixels: tuple[float, float] | None,
+        probe: Callable[[], Probes] = dict,
     ) -> None:
         self.job, self.pixels = job, pixels
         self.determining = {**determining(job, facts), "pixels": list(pixels) if pixels else None}
         self.identity = identity(self.determining)
         self.path = writable_folder(path)
         self._left = self._halves()  # of a kill: what is written from now on may be another's
-        self._claim()
+        self.probes = self._claim(probe)
         for room in ROOMS:
             writable_folder(self.path / room)
 
-    def _claim(self) -> None:
-        """Find our job in the folder, or put it there."""
-        file = self.path / "job.json"
+    def _claim(self, probe: Callable[[], Probes]) -> Probes:
+        """Find our job in the folder, or put it there; the probes that it was begun with."""
+        file, ours = self.path / "job.json", None
         if not file.exists():
             rooms = (self.path / room for room in ROOMS)
             others = [room.name for room in rooms if room.is_dir() and any(room.iterdir())]
             if others and not file.exists():  # else another process was faster
                 msg = f"{str(self.path)!r} holds {others[0]} but no job.json; take an empty folder"
                 raise JobError(msg)
-            text = json.dumps({"schema": SCHEMA, "job": self.determining}, indent=1)
-            write_text_new(file, text + "\n")  # of two jobs at once one is the first
+            ours = probe()
+            whole = {"schema": SCHEMA, "job": self.determining, "probes": ours}
+            write_text_new(file, json.dumps(whole, indent=1) + "\n")  # of two jobs one is first
         there = _read(file) or {}
-        if there.get("schema") != SCHEMA or not isinstance(there.get("job"), dict):
+        if type(there.get("schema")) is int and there["schema"] != SCHEMA:
+            msg = f"{str(file)!r} has the schema {there['schema']}, this program writes {SCHEMA}; "
+            msg += "take another folder"
+            raise JobError(msg)
+        if not all(isinstance(there.get(name), dict) for name in ("job", "probes")):
             msg = f"{str(file)!r} is no record of a job; take another folder"
             raise JobError(msg)
         plain = json.loads(json.dumps(self.determining))
         other = difference(there["job"], plain)
+        if not other:  # the network is asked only now
+            try:
+                found = probes_differ(there["probes"], probe() if ours is None else ours)
+            except (TypeError, ValueError) as error:
+                msg = f"{str(file)!r} has probes that are no numbers; take another folder"
+                raise JobError(msg) from error
+            other = found and f"the network behaves otherwise, {found}"
         if other:
             msg = f"{str(self.path)!r} holds another job: {other}; take another folder"
             raise JobError(msg)
+        return there["probes"]
 
     # -- names, from ids alone -----------------------------------------------------------------
 

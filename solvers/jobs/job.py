@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from typing import Any
 
+from ..networks.identity import brief
 from .errors import JobError
 from .labels import CYCLE, Labels
 from .spacing import SPACINGS
@@ -172,7 +173,7 @@ def identity(found: Mapping[str, Any]) -> str:
 def difference(there: Mapping[str, Any], here: Mapping[str, Any]) -> str | None:
     """The first field in which two jobs differ, in words; None if they are one job."""
     for name in dict.fromkeys([*here, *there]):
-        old, new = (str(found.get(name, "missing"))[:60] for found in (there, here))
+        old, new = (brief(str(found.get(name, "missing"))) for found in (there, here))
         if (name in there) != (name in here) or there[name] != here[name]:
             return f"{name} is {old} there and {new} here"
     return None

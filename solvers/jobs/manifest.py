@@ -65,6 +65,7 @@ def manifest(folder: Folder, facts: Mapping[str, Any]) -> dict[str, Any]:
         "identity": folder.identity,
         "job": job.to_dict(),
         "network": dict(facts),
+        "probes": folder.probes,
         "pixels": list(folder.pixels) if folder.pixels else None,
         "versions": versions(),
         "batches": batches,

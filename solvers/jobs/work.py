@@ -11,10 +11,11 @@ from typing import Any
 
 from ..errors import NonFiniteError, OutputError
 from ..networks.asking import check_answers
+from ..networks.identity import network_facts, network_probes
 from ..networks.network import Network
 from .checkpoints import Checkpoints
 from .errors import JobError
-from .facts import hardware, network_facts, versions
+from .facts import hardware, versions
 from .folder import Folder
 from .job import Job
 from .manifest import write_manifest
@@ -66,7 +67,9 @@ def run_job(
     job : Job
         Which images.
     network : Network
-        The network of that name; it is moved to the device.
+        The network of that name; it is moved to the device. A folder that was begun with another
+        one is refused; how networks are told apart, :mod:`..networks.identity` says. It is asked
+        three times for that.
     path : str or path
         The folder.
     shard : Shard, optional
@@ -93,7 +96,7 @@ def run_job(
     if job.size is not None:
         check_answers(network)
     pixels = pixel_range(network) if is_picture(network.shape) else None
-    folder = Folder(path, job, facts, pixels)
+    folder = Folder(path, job, facts, pixels, lambda: network_probes(network, device))
     work = _Work(trial, folder, progress or (lambda _done, _total: None))
     try:
         work.do((shard or Shard()).take(job.batches()))

@@ -31,8 +31,8 @@ import torch
 from torch import Tensor
 
 from ..batch import column
-from ..checks import check_state
-from ..errors import InvalidPlanError, NonFiniteError, ShapeError
+from ..checks import check_state, whole_number
+from ..errors import InvalidPlanError, NonFiniteError, PredictionError, ShapeError
 from ..grids import Grid
 from ..model import Model
 from ..process import Node, Process
@@ -58,10 +58,13 @@ def classifier_guided(
     Raises
     ------
     InvalidPlanError
-        If the weight is not finite, or there is no such class.
+        If the weight is not finite, or the label no number of a class.
+    ShapeError, PredictionError
+        When asked, if the logits are not (B, classes), or have no gradient.
     NonFiniteError
         When asked, if the gradient is not finite.
     """
+    label = whole_number(label, "a label")
     if not abs(weight) < float("inf"):
         msg = f"the weight of a classifier must be a finite number, got {weight}"
         raise InvalidPlanError(msg)
@@ -70,6 +73,7 @@ def classifier_guided(
         with torch.enable_grad():
             leaf = x.detach().requires_grad_()
             found = logits(leaf, t)
+            _check_logits(found, len(x))
             if not 0 <= label < found.shape[1]:
                 msg = f"the classifier knows classes 0 .. {found.shape[1] - 1}, not {label}"
                 raise InvalidPlanError(msg)
@@ -82,6 +86,15 @@ def classifier_guided(
         return model(x, t) - weight * size * slope
 
     return conditional
+
+
+def _check_logits(found: Tensor, batch: int) -> None:
+    if found.ndim != 2 or len(found) != batch:
+        msg = f"a classifier's logits must have shape ({batch}, classes), got {tuple(found.shape)}"
+        raise ShapeError(msg)
+    if not found.requires_grad:
+        msg = "the classifier's logits do not depend on x through autograd: they have no gradient"
+        raise PredictionError(msg)
 
 
 @dataclass(frozen=True)
@@ -205,14 +218,20 @@ def measured(matrix: Tensor, y: Tensor) -> Known:
     Raises
     ------
     ShapeError
-        If shapes do not fit or A has not full rank.
+        If shapes or dtypes do not fit or A has not full rank.
+    NonFiniteError
+        If A or y is not finite.
     """
-    if matrix.ndim != 2 or matrix.shape[0] > matrix.shape[1] or y.shape[-1:] != matrix.shape[:1]:
+    fits = matrix.ndim == 2 and 0 < matrix.shape[0] <= matrix.shape[1]
+    if not fits or y.shape[-1:] != matrix.shape[:1] or y.dtype != matrix.dtype:
         msg = (
-            "need A of shape (k, d) with k <= d and y of shape (B, k) or (k,), got "
-            f"{tuple(matrix.shape)} and {tuple(y.shape)}"
+            "need A of shape (k, d) with 1 <= k <= d and y of shape (B, k) or (k,) and its dtype, "
+            f"got {tuple(matrix.shape)}, {matrix.dtype} and {tuple(y.shape)}, {y.dtype}"
         )
         raise ShapeError(msg)
+    if not bool(torch.isfinite(matrix).all()) or not bool(torch.isfinite(y).all()):
+        msg = "a measurement must be finite, A and y"
+        raise NonFiniteError(msg)
     u, sizes, vh = torch.linalg.svd(matrix)
     k, d = matrix.shape
     if not float(sizes[-1]) > 1e3 * torch.finfo(matrix.dtype).eps * float(sizes[0]):

@@ -121,8 +121,9 @@ class Mala:
     Raises
     ------
     InvalidPlanError
-        Without a density, and for a rule whose step depends on the state: the proposal then has
-        another density than is written here.
+        Without a density, and for a rule whose step depends on score or noise: the proposal then
+        has another density than is written here. A rule that is not of this package is asked again
+        where the proposal is.
     NonFiniteError
         If the density is NaN, or not positive where the chain is.
     """
@@ -140,8 +141,7 @@ class Mala:
             )
             raise InvalidPlanError(msg)
         if isinstance(self.rule, (SnrRule, SnrPublished)):
-            msg = f"MALA needs a step that does not depend on the state, got {self.rule!r}"
-            raise InvalidPlanError(msg)
+            raise InvalidPlanError(_own_step(self.rule))
 
     @property
     def fields(self) -> int:
@@ -164,9 +164,10 @@ class Mala:
             z = draw(2 * j)
             step = as_column(self.rule(now[1], z, s, t), x)
             y = langevin_step(now[0], now[1], step, z)
-            new = (y, score(y), self._log(y, s))
-            log_ratio = mala_log_ratio(now, new, step)
-            a, b, c = accepted(now, new, log_ratio, draw(2 * j + 1))
+            new, other = (y, score(y), self._log(y, s)), draw(2 * j + 1)
+            if not torch.equal(as_column(self.rule(new[1], other, s, t), x), step):
+                raise InvalidPlanError(_own_step(self.rule))
+            a, b, c = accepted(now, new, mala_log_ratio(now, new, step), other)
             now = (a, b, c)
         return now[0]
 
@@ -177,6 +178,10 @@ class Mala:
             msg = f"the log density is NaN at t = {s.t} in samples {ids[:8]}"
             raise NonFiniteError(msg, t=s.t, sample_ids=ids)
         return value
+
+
+def _own_step(rule: StepRule) -> str:
+    return f"MALA needs a step that does not depend on the state, got {rule!r}"
 
 
 def accepted(
@@ -222,7 +227,8 @@ def damped_variance(dim: int, variance: float, sigma: float, damping: float) -> 
     Raises
     ------
     InvalidPlanError
-        If no law is kept, ``(d - 1) k v >= 1``: tangential noise drives the samples outwards.
+        For sizes that are not positive, and if no law is kept, ``(d - 1) k v >= 1``: tangential
+        noise drives the samples outwards.
 
     Examples
     --------
@@ -231,6 +237,9 @@ def damped_variance(dim: int, variance: float, sigma: float, damping: float) -> 
     """
     for value, name in ((variance, "the variance"), (sigma, "sigma"), (damping, "the damping")):
         positive(value, name)
+    if dim < 1:
+        msg = f"a dimension must be at least 1, got {dim}"
+        raise InvalidPlanError(msg)
     k = sigma**2 / (dim * damping * variance**2)
     left = 1.0 - (dim - 1) * k * variance
     if left <= 0:

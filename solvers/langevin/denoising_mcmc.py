@@ -25,7 +25,7 @@ States of one chain are correlated; different chains are independent.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
 import torch
@@ -248,6 +248,9 @@ def denoising_mcmc(
         Name of a registered plan.
     pick : {"last", "least"}
         See the module.
+    noise : int or NoiseSource
+        Seed, or a source that gives noise of any cell: the chain's are of the clock ``"churn"``,
+        those of the runs of round k of clocks named ``"round k ..."``.
 
     Raises
     ------
@@ -268,8 +271,7 @@ def denoising_mcmc(
         for new in chain(kernel, state, skip, source, first=k * skip):
             chosen = new if pick == "last" else _lesser(new, chosen, rho.to(new.y.device))
             state = new
-        fresh = CellNoise(int(getattr(source, "seed", 0)) + 1 + k, _ids(source, len(chosen.y)))
-        x, asked = _denoised(kernel, process, chosen, (steps, end), sampler, fresh)
+        x, asked = _denoised(kernel, process, chosen, (steps, end), sampler, (source, k))
         out.append(x)
         levels.append(chosen.level)
         cost += skip * kernel.evaluations * len(x) + asked
@@ -289,24 +291,40 @@ def _denoised(
     state: Chain,
     length: tuple[int, float],
     sampler: str,
-    source: CellNoise,
+    noise: tuple[NoiseSource, int],
 ) -> tuple[Tensor, int]:
     """Data from states of any levels, level by level, and the evaluations of all of them."""
     (steps, end), asked = length, 0
     out = torch.empty_like(state.y)
-    ids = _ids(source, len(out))
     for k in state.level.unique().tolist():
         rows, node = (state.level == k).nonzero().flatten(), kernel.nodes[k]
         grid = Grid((node, DATA))
         if steps > 1 and node.lam < end:
             grid = uniform_lam(process, node.lam, end).grid(steps - 1, to_zero=True)
         plan = to_prediction(get(sampler)(process, grid), "noise")
-        mine = CellNoise(source.seed, [ids[i] for i in rows.tolist()])
-        x = run(plan, kernel.model, node.alpha * state.y[rows], noise=mine).x
+        x = node.alpha * state.y[rows]
+        x = run(plan, kernel.model, x, noise=_RoundNoise(*noise, state.y, rows)).x
         out = out.index_copy(0, rows, x)
         asked += plan.nfe * len(rows)
     return out, asked
 
 
-def _ids(source: NoiseSource, count: int) -> list[int]:
-    return list(getattr(source, "sample_ids", None) or range(count))
+class _RoundNoise:
+    """Noise of a round's runs for some rows of the batch: cells of clocks of their own.
+
+    Every run of every round passes the same cells. What tells rounds apart is the clock's name and
+    not a seed that is counted up, which would be the seed of somebody else's run.
+    """
+
+    def __init__(self, source: NoiseSource, number: int, batch: Tensor, rows: Tensor) -> None:
+        self._source, self._number, self._batch, self._rows = source, number, batch, rows
+        known = getattr(source, "sample_ids", None)
+        ids = range(len(batch)) if known is None else known
+        self.sample_ids = [ids[i] for i in rows.tolist()]
+
+    def draw(self, cell: Noise, like: Tensor) -> Tensor:
+        """The rows of the field of the whole batch, for a chain's noise is keyed by its row."""
+        own = replace(cell, clock=f"round {self._number} {cell.clock}")
+        if type(self._source) is CellNoise:  # no need to draw the others
+            return CellNoise(self._source.seed, self.sample_ids).draw(own, like)
+        return self._source.draw(own, self._batch)[self._rows].to(like)

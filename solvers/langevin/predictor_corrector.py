@@ -53,19 +53,22 @@ def source_of(noise: Any) -> NoiseSource:
     if noise is None:
         msg = "Langevin dynamics draws noise: give noise = a seed, or a source of noise"
         raise InvalidPlanError(msg)
-    return noise if hasattr(noise, "draw") else CellNoise(int(noise))
+    return noise if hasattr(noise, "draw") else CellNoise(noise)
 
 
 def corrector_cell(s: Node, t: Node, j: int, count: int, plan: Plan | None) -> Noise:
     """The cell of noise field j of ``count`` that is drawn at s beside the step from s to t.
 
     A single field is the space-time area of the predictor's own cell, which is independent of its
-    increment: so one path serves a whole run. More fields need cells of their own.
+    increment: so one path serves a whole run. A predictor that reads areas itself, and more fields
+    than one, need cells of their own: a noise that is used twice is no noise.
     """
-    own = next((op for op in plan.ops if isinstance(op, Noise)), None) if plan else None
-    if count == 1:
-        clock, a, b = ("lam", s.lam, t.lam) if own is None else (own.clock, own.a, own.b)
+    drawn = [op for op in plan.ops if isinstance(op, Noise)] if plan else []
+    if count == 1 and all(op.kind == "W" for op in drawn):
+        clock, a, b = (drawn[0].clock, drawn[0].a, drawn[0].b) if drawn else ("lam", s.lam, t.lam)
         return Noise(clock, a, b, "H")
+    if count == 1 and math.isfinite(t.lam):
+        return Noise("churn", s.lam, t.lam, "H")
     width = (t.lam - s.lam if math.isfinite(t.lam) else 1.0) / count
     return Noise("churn", s.lam + j * width, s.lam + (j + 1) * width, "H")
 
@@ -105,7 +108,7 @@ def predictor_corrector(
     model : callable
         Noise prediction ``model(x, t)``; the score is ``-eps/sigma``.
     noise : int or NoiseSource
-        Seed, or source of noise.
+        Seed, a whole number, or source of noise.
     corrector : Corrector, optional
         What is done at each level; None is the predictor alone.
     predictor : str, optional

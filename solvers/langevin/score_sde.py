@@ -7,8 +7,10 @@ take steps that the level decides, not the grid.
 from __future__ import annotations
 
 import operator
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
+from inspect import signature
 from typing import Any
 
 from torch import Tensor
@@ -18,22 +20,49 @@ from ..model import Model
 from ..process import Node, Process
 from ..registry import Sampler, register
 from ..stepper import StepperRun
-from .correctors import DampedLangevin, Langevin, check_steps
+from .correctors import Corrector, DampedLangevin, Langevin, check_steps
 from .predictor_corrector import predictor_corrector
 from .steps import LamRule, LevelRule, SnrPublished, SnrRule, positive
 
 
-def pc_langevin(
-    model: Model,
-    process: Process,
-    grid: Grid,
-    x: Tensor,
-    *,
-    noise: Any = None,
-    kappa: float = 1.0,
-    steps: int = 1,
-    predictor: str = "reverse_diffusion",
-) -> StepperRun:
+def with_predictor(corrector: Callable[..., Corrector]) -> Callable[..., StepperRun]:
+    """A sampler of a function that makes a corrector: that corrector before each step.
+
+    The sampler takes the function's options, all by name, and ``noise`` and ``predictor`` beside
+    them; its signature says so, which is where the registry's readers look.
+    """
+
+    def build(
+        model: Model,
+        process: Process,
+        grid: Grid,
+        x: Tensor,
+        *,
+        noise: Any = None,
+        predictor: str = "reverse_diffusion",
+        **options: Any,
+    ) -> StepperRun:
+        return predictor_corrector(
+            model,
+            process,
+            grid,
+            x,
+            noise=noise,
+            corrector=corrector(**options),
+            predictor=predictor,
+        )
+
+    shared = signature(build)
+    *first, predictor, _ = shared.parameters.values()
+    own = signature(corrector).parameters.values()
+    build.__name__ = build.__qualname__ = corrector.__name__
+    build.__module__, build.__doc__ = corrector.__module__, corrector.__doc__
+    build.__dict__["__signature__"] = shared.replace(parameters=[*first, *own, predictor])
+    return build
+
+
+@with_predictor
+def pc_langevin(*, kappa: float = 1.0, steps: int = 1) -> Corrector:
     """Predictor-corrector with a Langevin step that shrinks with the grid: the SDE of eta + kappa.
 
     ``kappa`` is shared among the corrector's ``steps``. Weak order 1 towards the reverse SDE whose
@@ -41,91 +70,39 @@ def pc_langevin(
     """
     check_steps(steps)
     positive(kappa, "the share of noise kappa")
-    corrector = Langevin(LamRule(kappa / steps), steps)
-    return predictor_corrector(
-        model, process, grid, x, noise=noise, corrector=corrector, predictor=predictor
-    )
+    return Langevin(LamRule(kappa / steps), steps)
 
 
-def pc_score_sde(
-    model: Model,
-    process: Process,
-    grid: Grid,
-    x: Tensor,
-    *,
-    noise: Any = None,
-    snr: float = 0.16,
-    steps: int = 1,
-    predictor: str = "reverse_diffusion",
-) -> StepperRun:
+@with_predictor
+def pc_score_sde(*, snr: float = 0.16, steps: int = 1) -> Corrector:
     """Score-SDE's predictor-corrector with the norms of each sample by itself.
 
     In d dimensions its correctors aim at a variance ``((d + 2)/d)^2`` times too large: negligible
     for images, ruinous in the plane. :func:`pc_annealed` has no such aim.
     """
-    corrector = Langevin(SnrRule(snr), steps)
-    return predictor_corrector(
-        model, process, grid, x, noise=noise, corrector=corrector, predictor=predictor
-    )
+    return Langevin(SnrRule(snr), steps)
 
 
-def pc_score_sde_published(
-    model: Model,
-    process: Process,
-    grid: Grid,
-    x: Tensor,
-    *,
-    noise: Any = None,
-    snr: float = 0.16,
-    steps: int = 1,
-    predictor: str = "reverse_diffusion",
-) -> StepperRun:
+@with_predictor
+def pc_score_sde_published(*, snr: float = 0.16, steps: int = 1) -> Corrector:
     """The same with norms averaged over the batch, as in the public code.
 
     A sample depends on what else is in its batch; it is a function for comparisons and not in the
     registry, where a law says that no sample does.
     """
-    corrector = Langevin(SnrPublished(snr), steps)
-    return predictor_corrector(
-        model, process, grid, x, noise=noise, corrector=corrector, predictor=predictor
-    )
+    return Langevin(SnrPublished(snr), steps)
 
 
-def pc_annealed(
-    model: Model,
-    process: Process,
-    grid: Grid,
-    x: Tensor,
-    *,
-    noise: Any = None,
-    snr: float = 0.16,
-    steps: int = 1,
-    predictor: str = "reverse_diffusion",
-) -> StepperRun:
+@with_predictor
+def pc_annealed(*, snr: float = 0.16, steps: int = 1) -> Corrector:
     """Predictor-corrector with steps ``2 a (snr sigma)^2``, the same for every sample."""
-    corrector = Langevin(LevelRule(snr), steps)
-    return predictor_corrector(
-        model, process, grid, x, noise=noise, corrector=corrector, predictor=predictor
-    )
+    return Langevin(LevelRule(snr), steps)
 
 
-def pc_lml(
-    model: Model,
-    process: Process,
-    grid: Grid,
-    x: Tensor,
-    *,
-    noise: Any = None,
-    snr: float = 0.16,
-    steps: int = 1,
-    damping: float = 10.0,
-    predictor: str = "reverse_diffusion",
-) -> StepperRun:
+@with_predictor
+def pc_lml(*, snr: float = 0.16, steps: int = 1, damping: float = 10.0) -> Corrector:
     """Predictor-corrector with steps shortened along the score by a Levenberg-Marquardt matrix."""
-    corrector = DampedLangevin(LevelRule(snr), steps, damping)
-    return predictor_corrector(
-        model, process, grid, x, noise=noise, corrector=corrector, predictor=predictor
-    )
+    return DampedLangevin(LevelRule(snr), steps, damping)
 
 
 @dataclass(frozen=True)
@@ -137,6 +114,10 @@ class AnnealedRule:
 
     step: float
     last: float
+
+    def __post_init__(self) -> None:
+        positive(self.step, "the step")
+        positive(self.last, "the least level")
 
     def __call__(self, score: Tensor, z: Tensor, s: Node, t: Node) -> float:
         """See :class:`~.steps.StepRule`."""
@@ -168,7 +149,6 @@ def annealed_langevin(
     """
     last = grid[-2].sigma
     rule = AnnealedRule(0.2 * last**2 if step is None else step, last)
-    positive(rule.step, "the step")
     return predictor_corrector(
         model, process, grid, x, noise=noise, corrector=Langevin(rule, steps), predictor=None
     )

@@ -149,9 +149,13 @@ class LamRule:
 def _norms(score: Tensor, s: Node) -> Tensor:
     """Norm of each sample's score; a rule that divides by it needs all of them."""
     norms = score.flatten(1).norm(dim=1)
-    if not bool((norms > 0).all()):
-        ids = (norms <= 0).nonzero().flatten().tolist()
-        msg = f"the snr rule divides by the score, which is 0 at t = {s.t} in samples {ids[:8]}"
+    good = (norms > 0) & torch.isfinite(norms)
+    if not bool(good.all()):
+        ids = (~good).nonzero().flatten().tolist()
+        what = "0" if bool((norms == 0).any()) else "not finite"
+        msg = (
+            f"the snr rule divides by the score, which is {what} at t = {s.t} in samples {ids[:8]}"
+        )
         raise NonFiniteError(msg, t=s.t, sample_ids=ids)
     return norms
 

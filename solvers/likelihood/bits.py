@@ -20,6 +20,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
+from ..checks import whole_number
 from ..errors import InvalidPlanError, ShapeError
 from ..normals import normal_field
 
@@ -48,7 +49,7 @@ def bits_per_dim(
     >>> float(bits_per_dim(torch.zeros(()), 3072))  # a density of 1 on [-1, 1]: one bit too many
     7.0
     """
-    if dim < 1:
+    if whole_number(dim, "dim") < 1:
         msg = f"dim must be at least 1, got {dim}"
         raise InvalidPlanError(msg)
     return -log_density / (dim * math.log(2.0)) - math.log2(_cell(levels, low, high))
@@ -75,8 +76,12 @@ def dequantised(
         For fewer than one level, or an empty interval.
     """
     width = _cell(levels, low, high)
+    if values.ndim < 2 or values.numel() == 0 or values.is_complex():
+        got = f"{values.dtype} of shape {tuple(values.shape)}"
+        msg = f"values must be integers of shape (B, *D), B >= 1, got {got}"
+        raise ShapeError(msg)
     whole = values.to(torch.float64)
-    if values.ndim < 2 or bool(((whole != whole.round()) | (whole < 0) | (whole >= levels)).any()):
+    if bool(((whole != whole.round()) | (whole < 0) | (whole >= levels)).any()):
         msg = (
             f"values must be integers 0 .. {levels - 1} of shape (B, *D), got shape "
             f"{tuple(values.shape)} from {float(whole.min())} to {float(whole.max())}"
@@ -86,14 +91,15 @@ def dequantised(
     if len(ids) != len(values):
         msg = f"{len(ids)} sample ids were given for a batch of {len(values)}"
         raise ShapeError(msg)
-    normals = normal_field(f"{int(seed)}|dequantise".encode(), ids, whole[0].numel())
+    key = f"{whole_number(seed, 'a seed')}|dequantise"
+    normals = normal_field(key.encode(), ids, whole[0].numel())
     uniform = torch.special.ndtr(torch.from_numpy(normals).to(torch.float64))
     return low + width * (whole + uniform.reshape(whole.shape))
 
 
 def _cell(levels: int, low: float, high: float) -> float:
     """Width of the cell of one integer."""
-    if levels < 1 or not -math.inf < low < high < math.inf:
+    if whole_number(levels, "levels") < 1 or not -math.inf < low < high < math.inf:
         msg = f"need levels >= 1 on a finite interval, got {levels} on [{low}, {high}]"
         raise InvalidPlanError(msg)
     return (high - low) / levels

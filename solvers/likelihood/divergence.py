@@ -23,6 +23,7 @@ from typing import Any, Protocol
 import torch
 from torch import Tensor
 
+from ..checks import whole_number
 from ..errors import InvalidPlanError, PredictionError, ShapeError
 from ..model import Model
 from ..normals import normal_field
@@ -96,7 +97,7 @@ class Hutchinson:
     Raises
     ------
     InvalidPlanError
-        For fewer probes than one, or an unknown law.
+        For fewer probes than one, an unknown law, or a seed that is no whole number.
     ShapeError
         If the model is asked for a batch of another size than there are ids.
     PredictionError
@@ -111,6 +112,7 @@ class Hutchinson:
 
     def __post_init__(self) -> None:
         _at_least_one("probes", self.probes)
+        whole_number(self.seed, "a seed")
         if self.law not in PROBES:
             msg = f"unknown law of probes {self.law!r}; accepted: {', '.join(PROBES)}"
             raise InvalidPlanError(msg)
@@ -122,7 +124,7 @@ class Hutchinson:
             msg = f"{len(ids)} sample ids were given for the probes of a batch of {batch}"
             raise ShapeError(msg)
         if (batch, size) not in self._drawn:
-            keys = [f"{self.seed}|probe|{k}".encode() for k in range(self.probes)]
+            keys = [f"{int(self.seed)}|probe|{k}".encode() for k in range(self.probes)]
             drawn = torch.stack([torch.from_numpy(normal_field(k, ids, size)) for k in keys])
             signs = self.law == "rademacher"
             drawn = torch.where(drawn < 0, -1.0, 1.0) if signs else drawn

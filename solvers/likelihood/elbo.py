@@ -32,6 +32,7 @@ from ..process import Process
 from ..quadrature import panel_rule
 
 _PANELS = 6.0  # panel_rule has one 20-point panel per 6 units of length: here one per unit of lam
+_LARGEST = 300.0  # e^{2 lam} is a number of float64
 
 
 @dataclass(frozen=True)
@@ -66,7 +67,7 @@ def lower_bound(
     x : Tensor
         Data, at no noise, (B, *D), float32 or float64.
     lam_start, lam_end : float
-        The two ends, both finite.
+        The two ends, both finite: of size below 300.
     seed, sample_ids
         The noise of a sample is a function of (seed, sample id).
     draws : int
@@ -77,15 +78,15 @@ def lower_bound(
     Raises
     ------
     InvalidGridError
-        For ends that are not finite or do not increase.
+        For ends that are too far out or do not increase.
     InvalidPlanError
         For fewer draws than one.
     ShapeError, NonFiniteError
         For data that are no batch of finite states, and outputs that are not finite.
     """
     check_state(x, "x")
-    if not -math.inf < lam_start < lam_end < math.inf:
-        msg = f"need finite lam_start < lam_end, got {lam_start} and {lam_end}"
+    if not -_LARGEST < lam_start < lam_end < _LARGEST:
+        msg = f"need lam_start < lam_end within +-{_LARGEST}, got {lam_start} and {lam_end}"
         raise InvalidGridError(msg)
     if isinstance(draws, bool) or not isinstance(draws, int) or draws < 1:
         msg = f"draws must be a whole number >= 1, got {draws!r}"

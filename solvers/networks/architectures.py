@@ -22,12 +22,14 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from importlib import import_module
 from typing import Any, TypeVar
 
 import torch
 from torch import nn
+from torch.overrides import TorchFunctionMode
 
 from .asking import ASKED
 from .errors import NetworkError
@@ -101,6 +103,19 @@ def get_architecture(name: str) -> Architecture:
     raise NetworkError(msg)
 
 
+class Undrawn(TorchFunctionMode):
+    """Where no number is looked at none is drawn: on "meta" PyTorch takes a second to learn how."""
+
+    def __torch_function__(
+        self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: Any = None
+    ) -> Any:
+        """Leave the tensor of a random initialisation as it is."""
+        named = kwargs or {}
+        if func.__name__ in ("normal_", "uniform_"):
+            return args[0] if args else named["tensor"]
+        return func(*args, **named)
+
+
 def build_module(name: str, config: Mapping[str, Any], device: Any = "cpu") -> nn.Module:
     """A fresh module; the state of the global generators is as it was afterwards.
 
@@ -111,14 +126,18 @@ def build_module(name: str, config: Mapping[str, Any], device: Any = "cpu") -> n
     """
     entry = get_architecture(name)
     try:
-        with torch.random.fork_rng(devices=[]), torch.device(device):
+        with torch.random.fork_rng(devices=[]), torch.device(device), _drawing(device):
             return entry.build(**config)
     except NetworkError:
         raise
     except (TypeError, ValueError, RuntimeError, ArithmeticError, LookupError) as reason:
         why = " ".join(str(reason).split())[:200]
-        msg = f"the architecture {name!r} cannot be built from {dict(config)}: {why}"
+        msg = f"the architecture {name!r} cannot be built from {str(dict(config))[:200]}: {why}"
         raise NetworkError(msg) from reason
+
+
+def _drawing(device: Any) -> AbstractContextManager[Any]:
+    return Undrawn() if torch.device(device).type == "meta" else nullcontext()
 
 
 def config_of(module: Any) -> tuple[str, dict[str, Any]]:

@@ -7,7 +7,8 @@
     pipeline/unet/diffusion_...          scheduler/scheduler_config.json    beside it, or
     pipeline/scheduler/...               network/scheduler_config.json
 
-Of a name on the hub only such files are fetched: JSON and safetensors, never a pickle and no code.
+Of a name on the hub only such files are fetched, see :mod:`.hub`: JSON and safetensors, never a
+pickle and no code.
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ from typing import Any
 
 from .checkpoint import Header, read_header
 from .errors import CheckpointError, NetworkError
+from .hub import PICKLES, RECIPE, fetch
 from .names import check_name
 from .strict_json import read_json
 
@@ -30,7 +32,6 @@ STEM = "diffusion_pytorch_model"
 """How diffusers names weights."""
 
 _HUB = re.compile(r"[A-Za-z0-9][\w.-]{0,95}/[A-Za-z0-9][\w.-]{0,95}")
-_PICKLES = (".bin", ".ckpt", ".pt", ".pth", ".pkl")
 
 
 @dataclass(frozen=True)
@@ -61,9 +62,8 @@ def find_files(
         If its weights are not safetensors, or contradict themselves.
     """
     text = os.fspath(source)
-    if subfolder is not None:
-        for part in subfolder.split("/"):
-            check_name(part)
+    for part in [*(subfolder or "_").split("/"), variant or "_"]:
+        check_name(part)
     try:
         root = Path(text).expanduser()
         there = root.is_dir()
@@ -73,7 +73,10 @@ def find_files(
         if not _HUB.fullmatch(text):
             msg = f"{text!r} is neither a folder nor a name owner/name on the hub"
             raise NetworkError(msg)
-        root = _fetched(text, subfolder, variant, local_files_only, cache_dir)
+        places = [f"{subfolder}/"] if subfolder else ["", *(f"{n}/" for n in NETWORKS)]
+        root = fetch(
+            text, places, STEM, variant, local_files_only=local_files_only, cache_dir=cache_dir
+        )
     folder = _network_folder(root, subfolder, text)
     config = read_json(folder / "config.json", "the config", constants=True)
     places = (
@@ -88,30 +91,42 @@ def find_files(
     return Files(Path(text).name or root.resolve().name, folder, config, scheduler)
 
 
-def weight_headers(folder: Path, variant: str | None) -> list[Header]:
-    """Checked headers of all files of weights that diffusers will read from a folder.
+def weight_files(folder: Path, variant: str | None) -> dict[Path, Header]:
+    """The files of weights of a network, with their checked headers.
+
+    Those of the index, if there is one, as diffusers has it; else the single file.
 
     Raises
     ------
     CheckpointError
-        If there are none, or one of them is no honest file of safetensors.
+        If there are none, one of them is no honest file of safetensors, or a tensor is in two.
     """
-    stem = f"{STEM}.{variant}" if variant else STEM
-    index = folder / f"{STEM}.safetensors.index{f'.{variant}' if variant else ''}.json"
-    if (folder / f"{stem}.safetensors").exists():
-        return [read_header(folder / f"{stem}.safetensors")]
+    words = f".{variant}" if variant else ""
+    index = folder / f"{STEM}.safetensors.index{words}.json"
+    single = folder / f"{STEM}{words}.safetensors"
     if index.exists():
-        return [read_header(folder / name) for name in _shards(index)]
-    old = sorted(p.name for p in folder.iterdir() if p.suffix in _PICKLES)
+        found = {folder / name: read_header(folder / name) for name in _shards(index)}
+        _check_once(found)
+        return found
+    if single.exists():
+        return {single: read_header(single)}
+    old = sorted(p.name for p in folder.iterdir() if p.suffix in PICKLES)
     if old:
-        msg = (
-            f"{os.fspath(folder)!r} has weights only as {old[0]!r}, a pickle, and reading one "
-            "runs the program in it; where you trust it and it may do no harm, load it with "
-            "diffusers and write it again by save_pretrained(folder, safe_serialization=True)"
-        )
+        msg = f"{os.fspath(folder)!r} has weights only as {old[0]!r}, {RECIPE}"
         raise CheckpointError(msg)
-    msg = f"{os.fspath(folder)!r} has no weights {stem}.safetensors"
+    msg = f"{os.fspath(folder)!r} has no weights {single.name}"
     raise CheckpointError(msg)
+
+
+def _check_once(files: Mapping[Path, Header]) -> None:
+    """No tensor in two files: which of them counts would be anybody's guess."""
+    seen: dict[str, Path] = {}
+    for path, header in files.items():
+        for key in header.entries:
+            if seen.setdefault(key, path) != path:
+                both = f"{os.fspath(seen[key])!r} and in {path.name!r}"
+                msg = f"tensor {key[:80]!r} is in {both}"
+                raise CheckpointError(msg)
 
 
 def _shards(index: Path) -> list[str]:
@@ -139,35 +154,3 @@ def _network_folder(root: Path, subfolder: str | None, text: str) -> Path:
         msg = f"{where} holds no network: no config.json there or in {' or '.join(NETWORKS)}"
         raise NetworkError(msg)
     return folder
-
-
-def _fetched(
-    name: str,
-    subfolder: str | None,
-    variant: str | None,
-    local_files_only: bool,
-    cache_dir: str | os.PathLike[str] | None,
-) -> Path:
-    """The folder of a hub name in the cache of this machine, fetched if needed and allowed."""
-    try:
-        from huggingface_hub import snapshot_download
-    except ImportError as reason:
-        msg = f"{name!r} is no folder here, and to look it up on the hub: pip install diffusers"
-        raise NetworkError(msg) from reason
-    stem = f"{STEM}.{variant}" if variant else STEM
-    wanted = ["model_index.json", "scheduler_config.json", "scheduler/scheduler_config.json"]
-    for place in [f"{subfolder}/"] if subfolder else ["", *(f"{n}/" for n in NETWORKS)]:
-        files = ("config.json", f"{STEM}.safetensors.index*.json", f"{stem}.safetensors")
-        wanted += [f"{place}{file}" for file in (*files, f"{stem}-?????-of-?????.safetensors")]
-    try:
-        found = snapshot_download(
-            name,
-            allow_patterns=wanted,
-            local_files_only=local_files_only,
-            cache_dir=None if cache_dir is None else os.fspath(cache_dir),
-        )
-    except (OSError, ValueError, RuntimeError) as reason:
-        why = " ".join(str(reason).split())[:200]
-        msg = f"{name!r} is no folder here, and it cannot be had from the hub: {why}"
-        raise NetworkError(msg) from reason
-    return Path(found)

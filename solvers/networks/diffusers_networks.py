@@ -16,32 +16,23 @@ sampled is what the network was trained on.
 
 from __future__ import annotations
 
-import math
 import os
 from collections.abc import Mapping
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from ..process import Process
 from .asking import check_answers
 from .diffusers_call import DiffusersCall, arranged
-from .diffusers_files import Files, find_files, weight_headers
-from .diffusers_training import NEEDED, training_of
-from .errors import CheckpointError, NetworkError
+from .diffusers_files import Files, find_files
+from .diffusers_module import class_of, load_module
+from .diffusers_training import training_of
+from .errors import NetworkError
 from .network import Network
 from .strict_json import is_count
 
-CLASSES = (
-    "UNet2DModel",
-    "UNet2DConditionModel",
-    "DiTTransformer2DModel",
-    "PixArtTransformer2DModel",
-    "SD3Transformer2DModel",
-)
-"""Classes of networks that are loaded."""
-_OLD = {"ada_norm_zero": "DiTTransformer2DModel", "ada_norm_single": "PixArtTransformer2DModel"}
 _TEXTS = {
     "UNet2DConditionModel": ("encoder_hidden_states",),
     "PixArtTransformer2DModel": ("encoder_hidden_states",),
@@ -109,7 +100,7 @@ def from_diffusers(
     shape = _shape(files.config, size)
     tables, row = _tables(files.config, conditions)
     tables, classes, has_null = arranged(tables, row if null is None else null)
-    module = _module(files, variant)
+    module = load_module(files, variant)
     whole = files.config.get("time_embedding_type") == "learned"
     network = Network(
         name=name or files.name,
@@ -126,79 +117,6 @@ def from_diffusers(
     )
     check_answers(network)
     return network
-
-
-def class_of(config: Mapping[str, Any]) -> str:
-    """The class of a config; old transformers are known by their norm.
-
-    Raises
-    ------
-    NetworkError
-        For one that is not in :data:`CLASSES`; no other is ever looked up.
-    """
-    kind = config.get("_class_name")
-    if kind == "Transformer2DModel":
-        kind = _OLD.get(str(config.get("norm_type")), kind)
-    if kind not in CLASSES:
-        accepted = ", ".join(CLASSES)
-        msg = f"a network of the class {str(kind)[:80]!r} is not supported; accepted: {accepted}"
-        raise NetworkError(msg)
-    return str(kind)
-
-
-def _module(files: Files, variant: str | None) -> nn.Module:
-    """The module with its weights, every one of them from the file."""
-    kind, folder = class_of(files.config), os.fspath(files.folder)
-    if "quantization_config" in files.config:
-        msg = f"the network in {folder!r} is quantised; load its original"
-        raise NetworkError(msg)
-    headers = weight_headers(files.folder, variant)
-    held = sum(math.prod(e.shape) for h in headers for e in h.entries.values())
-    try:
-        import diffusers
-
-        made: Any = getattr(diffusers, kind)
-        with torch.device("meta"):
-            described = sum(
-                v.numel() for v in made.from_config(files.config).state_dict().values()
-            )
-        if described > held:
-            msg = f"the config in {folder!r} describes {described} weights, its files hold {held}"
-            raise CheckpointError(msg)
-        module, told = made.from_pretrained(
-            folder,
-            variant=variant,
-            use_safetensors=True,
-            low_cpu_mem_usage=False,
-            local_files_only=True,
-            output_loading_info=True,
-        )
-    except ImportError as reason:
-        raise NetworkError(NEEDED) from reason
-    except (OSError, ValueError, RuntimeError, TypeError, LookupError, ArithmeticError) as reason:
-        if isinstance(reason, NetworkError):
-            raise
-        why = " ".join(str(reason).split())[:300]
-        msg = f"diffusers cannot load the network in {folder!r}: {why}"
-        raise NetworkError(msg) from reason
-    _check_loaded(module, told, folder)
-    return module.float().eval()
-
-
-def _check_loaded(module: nn.Module, told: Mapping[str, Any], folder: str) -> None:
-    """Nothing left at random, nothing left over, nothing that is not finite."""
-    for kind, words in (
-        ("missing_keys", "lack"), ("unexpected_keys", "have unknown"),
-        ("mismatched_keys", "have wrong shapes of"),
-    ):  # fmt: skip
-        if told.get(kind):
-            shown = ", ".join(str(k)[:80] for k in list(told[kind])[:3])
-            msg = f"the weights in {folder!r} {words} {len(told[kind])} tensors: {shown}"
-            raise CheckpointError(msg)
-    for key, tensor in module.state_dict().items():
-        if tensor.is_floating_point() and not bool(torch.isfinite(tensor).all()):
-            msg = f"tensor {key!r} of the weights in {folder!r} holds NaN or infinity"
-            raise CheckpointError(msg)
 
 
 def _tables(
@@ -232,11 +150,13 @@ def _shape(config: Mapping[str, Any], size: int | tuple[int, int] | None) -> tup
     found: Any = config.get("sample_size") if size is None else size
     pair = list(found) if isinstance(found, (list, tuple)) else [found, found]
     if not is_count(channels, 1) or len(pair) != 2 or not all(is_count(n, 1) for n in pair):
-        msg = f"need channels and size of a sample, got {channels} and {found}; give size"
+        given = f"{str(channels)[:40]} and {str(found)[:40]}"
+        msg = f"need channels and size of a sample, got {given}; give size"
         raise NetworkError(msg)
     out = config.get("out_channels") or channels
     if out not in (channels, 2 * channels):
-        msg = f"the network takes {channels} channels and gives {out}; accepted: as many or twice"
+        gives = f"the network takes {channels} channels and gives {str(out)[:40]}"
+        msg = f"{gives}; accepted: as many or twice"
         raise NetworkError(msg)
     return channels, pair[0], pair[1]
 

@@ -82,6 +82,8 @@ def save_network(
         record["digest"] = read_weights(weights).digest
         write_text_atomic(part / RECORD, json.dumps(record, indent=1, allow_nan=False) + "\n")
         _take_name(part, target)
+    except OutputError as reason:  # of a folder that is gone when the sentence is read
+        raise OutputError(str(reason).replace(os.fspath(part), os.fspath(target))) from reason
     finally:
         shutil.rmtree(part, ignore_errors=True)
     return target
@@ -162,6 +164,8 @@ def _take_name(part: Path, target: Path) -> None:
                 aside.replace(target)
         if isinstance(reason, OSError):
             msg = f"cannot write to the folder {os.fspath(target)!r}: {reason.strerror}"
+            if aside.exists():  # a disk that fails twice
+                msg += f"; the network that was there is in {os.fspath(aside)!r}"
             raise OutputError(msg) from reason
         raise
     shutil.rmtree(aside, ignore_errors=True)

@@ -16,6 +16,7 @@ from typing import Any, Self
 import torch
 from torch import Tensor, nn
 
+from ..engine.upload import upload
 from ..grids import Grid, uniform_lam
 from ..model import PREDICTIONS, SIGMA_DATA, BatchModel, Model
 from ..process import DATA, Process
@@ -231,11 +232,12 @@ class Network:
     ) -> Tensor | None:
         if not self.classes:
             return None
+        device = torch.device("cpu") if getattr(self.call, "host_labels", False) else x.device
         if labels is None:
-            return torch.full((x.shape[0],), self.classes, device=x.device)
+            return torch.full((x.shape[0],), self.classes, device=device)
         if len(labels) != x.shape[0]:
             msg = f"{len(labels)} labels were given for a batch of {x.shape[0]}"
             raise NetworkError(msg)
-        if x.device not in moved:
-            moved[x.device] = labels.to(x.device)
-        return moved[x.device]
+        if device not in moved:
+            moved[device] = upload(labels, device, labels.dtype)
+        return moved[device]

@@ -23,9 +23,10 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from ..checks import whole_number
 from ..engine.upload import upload
 from ..errors import InvalidGridError
-from ..noise import CellNoise
+from ..noise import CellNoise, check_field, path_measure
 from ..normals import normal_field
 from ..ops import Noise
 
@@ -59,7 +60,8 @@ class DyadicPath:
     Raises
     ------
     InvalidGridError
-        If the ends do not increase, or a cell that is asked for is not dyadic.
+        If the ends do not increase, their distance is no measure of a path
+        (:func:`~fokker.solvers.noise.path_measure`), or a cell that is asked for is not dyadic.
     """
 
     def __init__(
@@ -68,14 +70,17 @@ class DyadicPath:
         if not (math.isfinite(begin) and math.isfinite(end) and begin < end):
             msg = f"a path needs finite ends that increase, got {begin!r} and {end!r}"
             raise InvalidGridError(msg)
-        self.begin, self.end, self.seed = float(begin), float(end), int(seed)
+        self.begin, self.end, self.seed = float(begin), float(end), whole_number(seed, "a seed")
+        path_measure("t", self.begin, self.end)
         self._noise = CellNoise(seed, sample_ids)
         self.sample_ids = self._noise.sample_ids
 
     def whole(self, like: Tensor) -> Piece:
         """The path over [begin, end]."""
-        h, like = self.end - self.begin, like.to(torch.float64)
-        xi, zeta = (self._noise.draw(Noise("t", self.begin, self.end, k), like) for k in "WH")
+        h = self.end - self.begin
+        cells = [Noise("t", self.begin, self.end, kind) for kind in "WH"]
+        check_field(cells[0], like)
+        xi, zeta = (self._noise.draw(cell, like.to(torch.float64)) for cell in cells)
         return Piece(0, self.begin, self.end, xi * math.sqrt(h), zeta * math.sqrt(h / 12))
 
     def halves(self, piece: Piece, ids: Sequence[int] | None) -> tuple[Piece, Piece]:
@@ -91,6 +96,7 @@ class DyadicPath:
 
     def draw(self, cell: Noise, like: Tensor) -> Tensor:
         """Standard normal field of a dyadic cell: its increment (W) or area (H), normalised."""
+        check_field(cell, like)
         piece, ids = self.whole(like), self._noise.ids(like)
         centre = 0.5 * (cell.a + cell.b)
         while cell.a < cell.b < math.inf and piece.b - piece.a > 1.5 * (cell.b - cell.a):
@@ -118,7 +124,7 @@ class DyadicPath:
         """The two normal fields that divide a cell: those of the tree of bridges."""
         shape, count = piece.w.shape, math.prod(piece.w.shape[1:])
         key = self._noise.key(Noise("t", piece.a, piece.b, "bridge"))
-        field = torch.from_numpy(normal_field(key, ids, 2 * count)).reshape(-1, 2, count)
+        field = torch.from_numpy(normal_field(key, ids, 2 * count)).reshape(len(ids), 2, count)
         xi, zeta = (
             upload(field[:, k].reshape(shape), piece.w.device, piece.w.dtype) for k in (0, 1)
         )

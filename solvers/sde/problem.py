@@ -85,7 +85,8 @@ class SDE:
             msg = f"unknown calculus {self.calculus!r}; accepted: {', '.join(get_args(Calculus))}"
             raise InvalidEquationError(msg)
         general = self.noise == "general"
-        if general != (self.noises is not None) or (self.noises is not None and self.noises < 1):
+        whole = isinstance(self.noises, int) and self.noises >= 1
+        if general != (self.noises is not None) or (general and not whole):
             wants = "needs a positive number of noises" if general else "has no number of noises"
             msg = f"{self.noise} noise {wants}, got {self.noises}"
             raise InvalidEquationError(msg)
@@ -114,7 +115,7 @@ class SDE:
         Raises
         ------
         ShapeError
-            If it has another shape.
+            If it has another shape or dtype, or is no number.
         NegativeDiffusionError
             If a value is negative and the equation was not declared ``signed``.
         """
@@ -128,6 +129,9 @@ class SDE:
         if not fits:
             msg = f"the diffusion must have the shape {tuple(wanted)}, got {tuple(value.shape)}"
             raise ShapeError(msg)
+        if value.dim() and value.dtype != x.dtype:  # a tensor without axes changes no dtype
+            msg = f"the diffusion must have the dtype of the state {x.dtype}, got {value.dtype}"
+            raise ShapeError(msg)
         if self.noises is None and not self.signed and _smallest(value) < 0:
             raise _negative(value.detach().expand(x.shape), t)
         return value
@@ -137,7 +141,11 @@ class SDE:
         value = self.diffusion(t, x)
         if isinstance(value, Tensor):
             return value
-        return torch.as_tensor(value, dtype=x.dtype, device=x.device)
+        try:
+            return torch.as_tensor(value, dtype=x.dtype, device=x.device)
+        except (TypeError, ValueError, RuntimeError):
+            msg = f"the diffusion must be a tensor or a real number, got {value!r}"
+            raise ShapeError(msg) from None
 
     def kick(self, g: Tensor, w: Tensor) -> Tensor:
         """``g w``: the diffusion applied to noises of the shape of :meth:`noise_like`."""
@@ -176,26 +184,35 @@ class SDE:
         sign = -0.5 if calculus == "stratonovich" else 0.5
         return replace(same, drift=lambda t, x: self.f(t, x) + sign * self.correction(t, x))
 
-    def check_diagonal(self, t: float, x: Tensor) -> None:
-        """Look whether coordinate i of g depends on x_i only, as diagonal noise promises.
+    def check_noise(self, t: float, x: Tensor) -> None:
+        """Look whether g keeps at (t, x) what its kind of noise promises.
 
-        A diagonal Jacobian J has ``v * (J v) = diag J`` for every v of signs; two v are compared.
+        Additive noise: no derivative of g by x. Diagonal noise: a diagonal Jacobian J, so that
+        ``(J v)_i/v_i`` is the same for every v; two v are compared. The other kinds promise
+        nothing. No solve does this by itself: it costs two derivatives of g.
 
         Raises
         ------
         InvalidEquationError
-            If the two disagree: methods then have strong order 1/2, whatever they declare.
+            If g breaks its promise: methods then have strong order 1/2, whatever they declare, or
+            (additive noise) the limit of the other calculus.
         """
+        if self.noise not in ("additive", "diagonal"):
+            return
         generator = torch.Generator().manual_seed(1)
         seen = []
         for _ in range(2):
-            v = (torch.randint(0, 2, tuple(x.shape), generator=generator) * 2 - 1).to(x)
-            seen.append(v * jvp(lambda y: self.raw_g(t, y).expand(x.shape), (x,), (v,))[1])
-        gap = float((seen[0] - seen[1]).abs().max())
-        if gap > 1e3 * torch.finfo(x.dtype).eps * (1 + float(seen[0].abs().max())):
+            v = (1 + torch.rand(tuple(x.shape), generator=generator, dtype=torch.float64)).to(x)
+            slope = jvp(lambda y: self.raw_g(t, y).expand(x.shape) + 0 * y, (x,), (v,))[1]
+            seen.append(slope / v)
+        first, second = seen if self.noise == "diagonal" else (seen[0], torch.zeros_like(x))
+        gap = float((first - second).abs().max())
+        if not gap <= 1e3 * torch.finfo(x.dtype).eps * (1 + float(first.abs().max())):
+            what = "other coordinates" if self.noise == "diagonal" else "the state"
             msg = (
-                "the diffusion of a coordinate depends on other coordinates "
-                f"(by {gap:.2g} at t = {t:.6g}), so the noise is not diagonal; declare it general"
+                f"the diffusion of a coordinate depends on {what} "
+                f"(by {gap:.2g} at t = {t:.6g}), so the noise is not {self.noise}; "
+                f"declare it {'general' if self.noise == 'diagonal' else 'diagonal or general'}"
             )
             raise InvalidEquationError(msg)
 

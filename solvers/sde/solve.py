@@ -11,6 +11,7 @@ from numbers import Integral
 import torch
 from torch import Tensor
 
+from ..checks import whole_number
 from ..errors import InvalidGridError, NonFiniteError, NotInvertibleError, ShapeError
 from ..noise import CellNoise, GridPath, NoiseSource
 from ..ops import Noise
@@ -231,6 +232,8 @@ def prepared(
         If the start is no batch of float32 or float64 numbers, or empty.
     NonFiniteError
         If it is not finite; with sample ids.
+    InvalidPlanError
+        If the noise is neither a whole number nor a source.
     """
     if x.dim() < 2 or x.numel() == 0 or x.dtype not in (torch.float32, torch.float64):
         msg = (
@@ -238,8 +241,8 @@ def prepared(
             f"got {x.dtype} of shape {tuple(x.shape)}"
         )
         raise ShapeError(msg)
-    if isinstance(noise, (int, Integral)):
-        seed = int(noise)
+    if isinstance(noise, (int, Integral)) or not hasattr(noise, "draw"):
+        seed = whole_number(noise, "a seed")
         source: NoiseSource = CellNoise(seed) if times is None else GridPath(times, seed)
     else:
         source = noise
@@ -274,8 +277,8 @@ def ids_of(source: NoiseSource, x: Tensor) -> list[int]:
 
 def _wanted(save_at: Iterable[int], last: int) -> set[int]:
     wanted = set(save_at)
-    strange = sorted(n for n in wanted if not 0 <= n <= last)
-    if strange:
-        msg = f"there is no step {strange[0]} to save; steps are 0 to {last}"
-        raise InvalidGridError(msg)
+    for n in wanted:
+        if not (isinstance(n, Integral) and 0 <= int(n) <= last):
+            msg = f"there is no step {n!r} to save; steps are 0 to {last}"
+            raise InvalidGridError(msg)
     return wanted

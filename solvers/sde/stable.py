@@ -22,6 +22,7 @@ solution does not.
 from __future__ import annotations
 
 import math
+import sys
 from collections.abc import Callable
 
 import torch
@@ -82,6 +83,8 @@ def shift_bound(
             f"finite; got {numbers} and {contraction}"
         )
         raise AnalysisError(msg)
+    if -contraction * t > math.log(sys.float_info.max):
+        return math.inf if start or lipschitz * shift else 0.0
     grown = -math.expm1(-contraction * t) / contraction if contraction else t
     return math.exp(-contraction * t) * start + lipschitz * shift * grown
 

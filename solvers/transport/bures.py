@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from ..errors import InvalidLawError
-from ..parameters import eigen, parameter
+from ..parameters import eigen, numbers, parameter
 
 
 def covariance(value: Any, name: str, dim: int | None = None, *, definite: bool = False) -> Tensor:
@@ -24,7 +24,7 @@ def covariance(value: Any, name: str, dim: int | None = None, *, definite: bool 
         If it is not square of that size, not finite, not symmetric, has a negative eigenvalue, or
         has a zero one where ``definite`` is asked for.
     """
-    tensor = torch.as_tensor(value, dtype=torch.float64)
+    tensor = numbers(value, name).to(torch.float64)
     parameter(tensor, name, (dim, dim))
     if tensor.shape[0] != tensor.shape[1]:
         msg = f"{name} must be square, got {tuple(tensor.shape)}"

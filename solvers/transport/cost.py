@@ -11,7 +11,6 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any, Protocol, cast
 
-import numpy as np
 import torch
 from torch import Tensor
 
@@ -219,12 +218,12 @@ def cost_between(x: Any, y: Any, cost: Any) -> Cost:
         if x is not None or y is not None:
             msg = "give points, or a matrix of costs, not both; with points a cost is a function"
             raise InvalidLawError(msg)
-        return MatrixCost(parameter(exactly(cost), "cost", (None, None)))
+        return MatrixCost(parameter(cost, "cost", (None, None)))
     if x is None or y is None:
         msg = "give two clouds of points x and y, or a matrix of costs"
         raise InvalidLawError(msg)
     function = cast(CostFunction | None, cost)
-    x, y = (parameter(exactly(v), n, (None, None)) for v, n in ((x, "x"), (y, "y")))
+    x, y = (parameter(v, n, (None, None)) for v, n in ((x, "x"), (y, "y")))
     if x.shape[1] != y.shape[1] or x.device != y.device:
         msg = (
             f"x and y must have one dimension and device, got {x.shape[1]} and {y.shape[1]} "
@@ -238,11 +237,4 @@ def weights_of(value: Any, count: int, device: torch.device) -> Tensor:
     """Positive weights (count,) that sum to one, float64; None means equal ones."""
     if value is None:
         return torch.full((count,), 1.0 / count, dtype=torch.float64, device=device)
-    return weights(exactly(value), count).to(device, torch.float64)
-
-
-def exactly(value: Any) -> Any:
-    """Lists of numbers as float64, which torch would round to float32; arrays as they are."""
-    if isinstance(value, Tensor | np.ndarray):
-        return value
-    return torch.as_tensor(value, dtype=torch.float64)
+    return weights(value, count).to(device, torch.float64)

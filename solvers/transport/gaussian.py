@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from ..errors import InvalidLawError
-from ..parameters import parameter, points
+from ..parameters import numbers, parameter, points
 from .bures import bures_map, bures_squared, covariance
 
 
@@ -24,9 +24,10 @@ def gaussian_pair(
         If dimensions differ, a value is not finite, a matrix is no covariance, or is singular
         where ``definite`` is asked for.
     """
-    means = [torch.as_tensor(m, dtype=torch.float64) for m in (mean_a, mean_b)]
-    for m, name in zip(means, ("mean_a", "mean_b"), strict=True):
-        parameter(m, name, (None,))
+    means = []
+    for m, name in ((mean_a, "mean_a"), (mean_b, "mean_b")):
+        means.append(numbers(m, name).to(torch.float64))
+        parameter(means[-1], name, (None,))
     if means[0].shape != means[1].shape:
         dims = " and ".join(str(len(m)) for m in means)
         msg = f"two Gaussians must have one dimension, got {dims}"

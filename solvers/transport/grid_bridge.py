@@ -222,7 +222,7 @@ class GridBridge:
 
 
 def _axis(value: Tensor, k: int) -> Tensor:
-    a = parameter(torch.as_tensor(value, dtype=torch.float64), f"axes[{k}]", (None,))
+    a = parameter(value, f"axes[{k}]", (None,)).to(torch.float64)
     gaps = a.diff()
     if len(a) < 3 or float(gaps.min()) <= 0 or float(gaps.max() / gaps.min() - 1) > 1e-6:
         msg = f"axes[{k}] must be three or more ascending, equally spaced nodes, got {a.tolist()}"

@@ -10,8 +10,8 @@ import torch
 from torch import Tensor
 
 from ..errors import InvalidLawError
-from ..parameters import parameter
-from .cost import exactly, weights_of
+from ..parameters import numbers, parameter
+from .cost import weights_of
 
 
 @dataclass(frozen=True, eq=False)
@@ -96,7 +96,7 @@ def line_transport(x: Any, y: Any, a: Any = None, b: Any = None) -> LinePlan:
 
 
 def _line(value: Any, name: str) -> Tensor:
-    given = torch.as_tensor(exactly(value))
+    given = numbers(value, name)
     if given.ndim == 2 and given.shape[1] == 1:
         given = given[:, 0]
     return parameter(given, name, (None,)).to(torch.float64)

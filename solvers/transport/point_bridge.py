@@ -30,7 +30,7 @@ from torch import Tensor
 from ..errors import InvalidLawError
 from ..parameters import parameter, points
 from .bures import roots
-from .cost import exactly, squared_distance
+from .cost import squared_distance
 from .pinned import pin
 from .reference import LinearReference, Transition
 from .sinkhorn import sinkhorn
@@ -225,9 +225,7 @@ def point_bridge(
     >>> [round(float(v), 12) for v in bridge.law(0.5)]
     [1.5, 0.5]
     """
-    x, y = (
-        parameter(exactly(v), n, (None, None)).to(torch.float64) for v, n in ((x, "x"), (y, "y"))
-    )
+    x, y = (parameter(v, n, (None, None)).to(torch.float64) for v, n in ((x, "x"), (y, "y")))
     if not x.shape[1] == y.shape[1] == reference.dim:
         msg = (
             f"clouds and reference must have one dimension, got {x.shape[1]}, {y.shape[1]} and "

@@ -66,7 +66,7 @@ class LinearReference:
         f = _matrix(self.drift_matrix, "drift_matrix", None)
         lower = _matrix(self.diffusion, "diffusion", len(f))
         given = torch.zeros(len(f)) if self.offset is None else self.offset
-        a = parameter(torch.as_tensor(given, dtype=torch.float64), "offset", (len(f),))
+        a = parameter(given, "offset", (len(f),)).to(torch.float64)
         smallest = float(torch.linalg.svdvals(lower)[-1])
         if smallest <= 1e-12 * float(lower.abs().max()):
             msg = (
@@ -153,7 +153,7 @@ def exponential(m: Tensor) -> Tensor:
 
 
 def _matrix(value: Any, name: str, dim: int | None) -> Tensor:
-    m = parameter(torch.as_tensor(value, dtype=torch.float64), name, (dim, dim))
+    m = parameter(value, name, (dim, dim)).to(torch.float64)
     if m.shape[0] != m.shape[1]:
         msg = f"{name} must be square, got {tuple(m.shape)}"
         raise InvalidLawError(msg)

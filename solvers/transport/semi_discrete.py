@@ -199,7 +199,7 @@ def semi_discrete(
 
 
 def _targets(source: Source, atoms: Any, weights: Any) -> tuple[Array, Array]:
-    y = parameter(torch.as_tensor(atoms, dtype=torch.float64), "atoms", (None, None))
+    y = parameter(atoms, "atoms", (None, None)).to(torch.float64)
     count, dim = y.shape
     if dim != source.dim:
         msg = f"atoms must have the dimension of the source, {source.dim}, got {dim}"

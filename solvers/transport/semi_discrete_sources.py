@@ -58,7 +58,7 @@ def same_law(a: Source, b: Source) -> bool:
 
 
 def _array(value: Any, name: str, shape: tuple[int | None, ...]) -> Array:
-    return parameter(torch.as_tensor(value, dtype=torch.float64), name, shape).numpy()
+    return parameter(value, name, shape).to(torch.float64).numpy()
 
 
 @dataclass(frozen=True, eq=False)

@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any
 
 import torch
@@ -23,9 +24,8 @@ from torch import Tensor
 from ..batch import column
 from ..checks import bad_samples
 from ..errors import InvalidPlanError, NonFiniteError
-from ..model import Model
+from ..model import Model, by_rows, nodes_of
 from ..process import Process
-from .wrapping import nodes_of
 
 
 def guided(
@@ -74,24 +74,37 @@ def guided(
         msg = f"guidance needs an interval low < high in lam, got {low} and {high}"
         raise InvalidPlanError(msg)
 
-    def mixed(x: Tensor, t: Any) -> Tensor:
-        inside = [_between(low, node.lam, high) for node in nodes_of(process, t, x)]
-        if not any(inside):
-            return conditional(x, t)
-        if both is not None:
-            with_condition, without = both(x, t)
-        else:
-            with_condition, without = conditional(x, t), unconditional(x, t)
-        if all(inside):
-            out = without + weight * (with_condition - without)
-        else:
-            acts = column(torch.tensor(inside), x).bool()
-            out = torch.where(acts, without + weight * (with_condition - without), with_condition)
-        if x.device.type == "cpu":  # elsewhere a look would stop the device; the run looks itself
-            _check_overflow(out, with_condition, without, weight)
-        return out
+    def mixing(with_label: Model, without_label: Model, pair: Any = None) -> Model:
+        return partial(_mixed, (with_label, without_label, pair), process, weight, (low, high))
 
-    return mixed
+    models = (conditional, unconditional) if both is None else (conditional, unconditional, both)
+    return by_rows(mixing, *models)
+
+
+def _mixed(
+    models: tuple[Model, Model, Any],
+    process: Process,
+    weight: float,
+    interval: tuple[float, float],
+    x: Tensor,
+    t: Any,
+) -> Tensor:
+    (conditional, unconditional, both), (low, high) = models, interval
+    inside = [_between(low, node.lam, high) for node in nodes_of(process, t, x)]
+    if not any(inside):
+        return conditional(x, t)
+    if both is not None:
+        with_condition, without = both(x, t)
+    else:
+        with_condition, without = conditional(x, t), unconditional(x, t)
+    if all(inside):
+        out = without + weight * (with_condition - without)
+    else:
+        acts = column(torch.tensor(inside), x).bool()
+        out = torch.where(acts, without + weight * (with_condition - without), with_condition)
+    if x.device.type == "cpu":  # elsewhere a look would stop the device; the run looks itself
+        _check_overflow(out, with_condition, without, weight)
+    return out
 
 
 def _between(low: float, lam: float, high: float) -> bool:

@@ -37,7 +37,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from ..checks import check_state
+from ..checks import check_finite, check_state
 from ..errors import InvalidGridError
 from ..grids import Grid
 from ..model import Model
@@ -183,6 +183,7 @@ def _sample(model: Model, grid: Grid, x: Tensor, rule: Rule, last: Last) -> Step
             if count:
                 data, nfe = ask(model, x, nodes[-1], count), nfe + 1
             x = grid[-1].alpha * data
+    check_finite(x, "the sample", range(len(x)))
     return StepperRun(x, nfe, len(grid), 0)
 
 

@@ -30,7 +30,7 @@ import torch
 from torch import Tensor
 
 from ..batch import inner
-from ..checks import check_state
+from ..checks import check_finite, check_state
 from ..errors import InvalidGridError, InvalidPlanError
 from ..grids import Grid
 from ..model import Model
@@ -126,6 +126,7 @@ def ddim_turned(model: Model, grid: Grid, x: Tensor, turn: Turn) -> StepperRun:
             ratio = math.exp(t.log_alpha - s.log_alpha)
             x = ratio * (x - s.sigma * eps) + t.sigma * turn(eps, last)
             last = eps
+    check_finite(x, "the sample", range(len(x)))
     return StepperRun(x, len(grid), len(grid), 0)
 
 
@@ -141,7 +142,8 @@ def dpmpp_2m_turned(model: Model, grid: Grid, x: Tensor, turn: Turn) -> StepperR
         for i, (s, t) in enumerate(grid.steps(), 1):
             data = ask(model, x, s, i)
             if t.sigma == 0:
-                return StepperRun(t.alpha * data, len(grid), len(grid), 0)
+                x = t.alpha * data
+                break
             aim = data
             if old is not None and nodes[i - 2].alpha > 0:
                 r = (s.lam - nodes[i - 2].lam) / (t.lam - s.lam)
@@ -149,6 +151,7 @@ def dpmpp_2m_turned(model: Model, grid: Grid, x: Tensor, turn: Turn) -> StepperR
             step = t.alpha * -math.expm1(s.lam - t.lam) * aim
             x = math.exp(t.log_sigma - s.log_sigma) * x + turn(step, last)
             last, old = step, data
+    check_finite(x, "the sample", range(len(x)))
     return StepperRun(x, len(grid), len(grid), 0)
 
 

@@ -31,10 +31,10 @@ import torch
 from torch import Tensor
 
 from ..batch import column
-from ..checks import check_state
-from ..errors import InvalidGridError, InvalidPlanError
+from ..checks import check_finite, check_state
+from ..errors import InvalidGridError, InvalidPlanError, ShapeError
 from ..grids import Grid
-from ..model import Model
+from ..model import Model, by_rows
 from ..process import Process
 from ..registry import Sampler, get, register
 from ..stepper import StepperRun
@@ -119,18 +119,31 @@ def time_shifted(
         See :func:`matching_times`.
     measure : callable
         Variance of each sample, (B, *D) -> (B,) float64.
-    """
 
-    def shifted(x: Tensor, t: Any) -> Tensor:
+    Raises
+    ------
+    InvalidPlanError
+        For a cutoff that is not a number; when asked, for a width or variance below 0.
+    ShapeError
+        When asked with a time for each sample.
+    """
+    if math.isnan(cutoff):
+        msg = f"the cutoff of a time shift must be a number, got {cutoff}"
+        raise InvalidPlanError(msg)
+
+    def shifted(of: Model, x: Tensor, t: Any) -> Tensor:
+        if isinstance(t, Tensor) and t.ndim:
+            msg = "a time shift is asked with one time for all samples, not with one for each"
+            raise ShapeError(msg)
         at = float(t)
         width = window(at) if callable(window) else window
         if at <= cutoff or width == 0:
-            return model(x, at)
-        return model(
+            return of(x, at)
+        return of(
             x, matching_times(process, at, measure(x), width=width, data_variance=data_variance)
         )
 
-    return shifted
+    return by_rows(lambda of: lambda x, t: shifted(of, x, t), model)
 
 
 def _widths(grid: Grid, fraction: float) -> Callable[[float], float]:
@@ -201,6 +214,7 @@ def ddim_time_shift_target(
                 alpha, sigma = torch.full_like(alpha, t.alpha), np.full_like(sigma, t.sigma)
             data = (x - s.sigma * eps) / s.alpha
             x = column(alpha, x) * data + column(torch.from_numpy(sigma), x) * eps
+    check_finite(x, "the sample", range(len(x)))
     return StepperRun(x, len(grid), len(grid), 0)
 
 

@@ -1,4 +1,4 @@
-"""What wrappers of a model share: levels of noise by sample, finite answers, a plan as a stepper.
+"""What wrappers of a model share: answers in terms of data, finite ones, a plan as a stepper.
 
 A wrapper takes a model and gives a model: thresholding, guidance, a shifted time label. It changes
 what a sampler is told, never what the sampler does with it, so every sampler can be wrapped; a
@@ -13,50 +13,16 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ..batch import column
-from ..checks import bad_samples
-from ..errors import NonFiniteError, ShapeError
-from ..model import SIGMA_DATA, Model, conversion
+from ..asking import asked
+from ..checks import check_like
+from ..model import Model, by_rows
+from ..model import converted as converted
+from ..model import nodes_of as nodes_of
 from ..noise import NoiseSource
 from ..plan import Plan
 from ..process import Node, Process
 from ..run import run
 from ..stepper import StepperRun
-
-
-def nodes_of(process: Process, t: Any, x: Tensor) -> list[Node]:
-    """The level of each sample, or one level for all: t is a float, scalar tensor or (B,).
-
-    Raises
-    ------
-    ShapeError
-        If t is neither scalar nor (B,).
-    """
-    if isinstance(t, Tensor) and t.ndim:
-        if tuple(t.shape) != (len(x),):
-            msg = f"t must be a scalar or of shape ({len(x)},), got {tuple(t.shape)}"
-            raise ShapeError(msg)
-        return [process.node(s) for s in t.detach().cpu().tolist()]
-    return [process.node(float(t))]
-
-
-def converted(
-    value: Tensor,
-    x: Tensor,
-    nodes: list[Node],
-    source: str,
-    target: str,
-    sigma_data: float = SIGMA_DATA,
-) -> Tensor:
-    """``value`` of the prediction ``source`` at x, turned into ``target``, sample by sample."""
-    if source == target:
-        return value
-    pairs = [conversion(source, target, n, sigma_data) for n in nodes]
-    if len(pairs) == 1:
-        a, b = pairs[0]
-        return value if (a, b) == (0.0, 1.0) else a * x + b * value
-    both = torch.tensor(pairs, dtype=torch.float64)
-    return column(both[:, 0], x) * x + column(both[:, 1], x) * value
 
 
 def on_data(
@@ -65,32 +31,26 @@ def on_data(
     """The model with its data prediction D replaced by ``change(D)``, asked as before.
 
     For a model of another prediction D is had from it by conversion, and the answer is converted
-    back; that needs ``alpha > 0``.
+    back; that needs ``alpha > 0``. Numbers that are not finite stay as they are, for the run to
+    find them: a change that clips would hide them.
     """
 
-    def changed(x: Tensor, t: Any) -> Tensor:
-        nodes = nodes_of(process, t, x)
-        data = converted(model(x, t), x, nodes, prediction, "data")
-        return converted(change(data), x, nodes, "data", prediction)
+    def with_rows(of: Model) -> Model:
+        def changed(x: Tensor, t: Any) -> Tensor:
+            out, nodes = of(x, t), nodes_of(process, t, x)
+            check_like(out, x, "the model's output", same_dtype=False)
+            data = converted(out.to(x.dtype), x, nodes, prediction, "data")
+            data = torch.where(data.isfinite(), change(data), data)
+            return converted(data, x, nodes, "data", prediction)
 
-    return changed
+        return changed
+
+    return by_rows(with_rows, model)
 
 
 def ask(model: Model, x: Tensor, node: Node, step: int) -> Tensor:
-    """The model's answer in the dtype of the state.
-
-    Raises
-    ------
-    NonFiniteError
-        Naming time and samples, if the answer is not finite.
-    """
-    out = model(x, node.t)
-    bad = bad_samples(out)
-    if bool(bad.any()):
-        ids = bad.nonzero().flatten().tolist()
-        msg = f"the model's output is not finite at t = {node.t} (step {step}), samples {ids[:8]}"
-        raise NonFiniteError(msg, step=step, t=node.t, sample_ids=ids)
-    return out.to(x.dtype)
+    """The model's answer at a level, guarded; see :func:`.asking.asked`."""
+    return asked(model, x, node.t, step=step)
 
 
 def run_plan(plan: Plan, model: Model, x: Tensor, noise: Any = None) -> StepperRun:

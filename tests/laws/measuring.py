@@ -1,12 +1,10 @@
-"""Where the laws measure orders: one process, one stretch of lam, two flows, two lines."""
+"""Where the laws measure orders: one process, one stretch of lam, two flows, a line."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Callable
 from functools import cache
-
-import torch
 
 from fokker.analysis.gaussian_path import eigenbasis
 from fokker.analysis.law import weak_error
@@ -15,7 +13,6 @@ from fokker.analysis.paired import FlowProblem, observed_order
 from fokker.analysis.strong import strong_error
 from fokker.solvers.registry import Sampler
 from fokker.toy_models.problems import problem
-from fokker.toy_models.product import ProductMixture
 from laws.zoo import PROCESSES, grid_map, warm
 
 PROCESS = PROCESSES["vp"]
@@ -31,14 +28,9 @@ def flow_problem(name: str) -> FlowProblem:
 
 
 @cache
-def line(which: int, batch: int = 2000) -> FlowProblem:
-    """One coordinate of a nonlinear law: three modes, or a skew pair."""
-
-    def row(*values: float) -> torch.Tensor:
-        return torch.tensor([values], dtype=torch.float64)
-
-    skew = ProductMixture(row(0.8, 0.2), row(-0.2, 0.9), row(0.4, 0.5))
-    return FlowProblem("line", (problem("line").law, skew)[which], PROCESS, *SPAN, batch=batch)
+def line() -> FlowProblem:
+    """One coordinate of a nonlinear law of three modes."""
+    return FlowProblem("line", problem("line").law, PROCESS, *SPAN, batch=2000)
 
 
 def shown(entry: Sampler, law: str, kind: str, *, from_history: bool, claim: float) -> Observation:

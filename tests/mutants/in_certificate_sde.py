@@ -16,7 +16,6 @@ BARS = (f"{_SAMPLERS}test_wide_bars_never_make_a_method_exact_or_met",)
 INTERVAL = (
     f"{_SAMPLERS}test_the_interval_of_a_strong_order_holds_it_and_widens_with_fewer_paths",
 )
-CONTROL = (f"{_SAMPLERS}test_paths_with_a_control_variate_agree_with_quadrature",)
 ALONE = (f"{_SAMPLERS}test_a_strong_order_that_only_a_gaussian_shows_is_refused",)
 ONE_STEP = (f"{_METHODS}test_the_strong_error_of_one_euler_step_is_a_closed_form",)
 REACHED = (f"{_METHODS}test_the_law_of_a_nonlinear_equation_is_reached",)
@@ -94,13 +93,6 @@ MUTANTS = [
         "half = 0.0",
         "no interval",
         INTERVAL,
-    ),
-    Mutant(
-        f"{ROOM}paired_means.py",
-        "table.mean(0) + known",
-        "table.mean(0) - known",
-        "the control variate's own error subtracted",
-        CONTROL,
     ),
     Mutant(
         "analysis/order_rows.py",

@@ -19,7 +19,6 @@ COST = (f"{OWN}::test_a_wrong_data_prediction_costs_what_it_moves",)
 CARRIED = (f"{OWN}::test_a_start_is_carried_to_the_last_node_below",)
 ROUNDING = (f"{BITS}::test_rounding_is_off_by_half_a_step_at_most_and_by_its_root_mean_square",)
 CHANNELS = (f"{BITS}::test_channels_of_different_size_need_steps_of_their_own",)
-PRUNING = (f"{BITS}::test_pruning_takes_the_smallest_and_counts_exactly",)
 COPIES = (f"{BITS}::test_a_changed_network_is_a_copy_and_keeps_what_it_is_told_to_keep",)
 RECURSION = (f"{BITS}::test_independent_errors_meet_the_recursion_of_variances",)
 DITHER = (f"{BITS}::test_dithered_rounding_is_predicted_exactly_for_any_plan",)
@@ -173,13 +172,6 @@ MUTANTS = [
         'values.flatten(1) if per == "tensor"',
         "tensors and channels exchanged",
         CHANNELS,
-    ),
-    Mutant(
-        "analysis/quantised.py",
-        "order = values.abs().flatten()",
-        "order = values.flatten()",
-        "pruned by value, not by size",
-        PRUNING,
     ),
     Mutant(
         "analysis/quantised.py",

@@ -85,8 +85,8 @@ CORRECTORS = [
         "return self.step * (s.sigma / self.last) ** 2", "another paper's step", SCORE_SDE,
     ),
     Mutant(
-        f"{ROOM}score_sde.py", "corrector = Langevin(SnrRule(snr), steps)",
-        "corrector = Langevin(SnrPublished(snr), steps)", "samples coupled", SCORE_SDE,
+        f"{ROOM}score_sde.py", "return Langevin(SnrRule(snr), steps)",
+        "return Langevin(SnrPublished(snr), steps)", "samples coupled", SCORE_SDE,
     ),
 ]  # fmt: skip
 

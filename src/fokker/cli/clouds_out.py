@@ -116,20 +116,15 @@ def arrays_as_bytes(arrays: Mapping[str, Any], record: dict[str, Any], formula: 
 
 
 def write_all(folder: Path, files: Mapping[str, bytes], manifest: dict[str, Any], name: str):
-    """Write each file whole, the manifest last; it lists the others with their hashes.
-
-    All bytes exist before the first file is written, so a folder with a manifest is complete.
-    """
-    from ..solvers.files import write_bytes_atomic, write_text_atomic
+    """Write all files or none; the manifest, the last one, lists the others with their hashes."""
+    from ..solvers.files import write_all_atomic
 
     listed = [
         {"name": k, "bytes": len(v), "sha256": hashlib.sha256(v).hexdigest()}
         for k, v in files.items()
     ]
     text = json.dumps({**manifest, "files": listed}, indent=1) + "\n"
-    for key, data in files.items():
-        write_bytes_atomic(folder / key, data)
-    return write_text_atomic(folder / name, text)
+    return write_all_atomic(folder, {**files, name: text.encode()})
 
 
 def heading(args: argparse.Namespace, command: str, **options: Any) -> dict[str, Any]:

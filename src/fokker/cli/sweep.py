@@ -41,22 +41,23 @@ _DEFAULT = "default: %(default)s"
 
 def run(args: argparse.Namespace) -> int:
     """Measure, write, print: 0, or 1 if a configuration failed."""
-    from ..analysis.sweep import configs, sweep
+    from ..analysis.sweep import configs, identify, sweep
     from ..analysis.sweep_picture import draw
     from ..solvers.files import write_bytes_atomic, write_text_atomic
     from ..solvers.registry import get
-    from ..toy_models.networks import find_network
     from .sample import Bar
 
     for name in args.sampler:
         get(name)
-    for name in args.model:
-        find_network(name)  # refuse what is unknown before anything is measured
+    networks = identify(args.model)  # refuse what is unknown before anything is measured
     folder = out_folder(args)
     common = {k: getattr(args, k) for k in ("grid", "guidance", "count", "seed", "reference")}
     todo = configs(args.model, args.sampler, args.nfe, **common)
     with Bar("run") as bar:
-        results = sweep(todo, folder / "results", jobs=args.jobs, dask=args.dask, progress=bar)
+        results = sweep(
+            todo, folder / "results", jobs=args.jobs, dask=args.dask, networks=networks,
+            progress=bar,
+        )  # fmt: skip
     text = json.dumps(results, indent=1) + "\n"
     write_text_atomic(folder / "sweep.json", text)
     out = io.BytesIO()

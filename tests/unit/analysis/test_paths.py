@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from fokker.analysis.order_rows import order_grid, path_problem
-from fokker.analysis.path_order import MonteCarloPath, strong_path_order, weak_path_order
+from fokker.analysis.path_order import MonteCarloPath, strong_path_order
 from fokker.solvers.errors import AnalysisError
 from fokker.solvers.grids import wavy_lam
 from fokker.solvers.plan import Noise, clock_measure
@@ -72,19 +72,9 @@ def test_a_cell_that_is_no_union_of_cells_is_refused():
         path.draw(Noise("lam", -0.9999, 1.0), LIKE)
 
 
-def test_a_weak_order_needs_a_line():
+def test_the_exponential_euler_scheme_is_of_strong_order_one_not_more():
     problem = path_problem()
     grids = order_grid(problem.process, "uniform-lam")
-    from fokker.analysis.order_rows import order_problem
-
-    with pytest.raises(AnalysisError, match="dimension 1"):
-        weak_path_order(get("sde_dpmpp_1"), order_problem("product"), grids)
-
-
-def test_the_exponential_euler_scheme_is_weak_and_strong_one_not_two():
-    problem = path_problem()
-    grids = order_grid(problem.process, "uniform-lam")
-    weak = weak_path_order(get("sde_dpmpp_1"), problem, grids, log2_size=9, levels=4)
     strong = strong_path_order(get("sde_dpmpp_1"), problem, grids, levels=4)
-    assert weak.verdict(1) == strong.verdict(1) == "met"
-    assert weak.verdict(2) == strong.verdict(1.5) == "not met"
+    assert strong.verdict(1) == "met"
+    assert strong.verdict(1.5) == "not met"

@@ -1,4 +1,4 @@
-"""Rounded and pruned networks: the size of their error, and what it makes of the sample."""
+"""Rounded networks: the size of their error, and what it makes of the sample."""
 
 from __future__ import annotations
 
@@ -17,8 +17,6 @@ from fokker.analysis.quantised import (
     Propagation,
     noisy_outputs,
     propagated,
-    pruned,
-    pruned_network,
     quantised,
     quantised_network,
     quantised_outputs,
@@ -73,13 +71,6 @@ def test_channels_of_different_size_need_steps_of_their_own():
     assert float(each[2].abs().max()) == 0.0
 
 
-def test_pruning_takes_the_smallest_and_counts_exactly():
-    weights = torch.tensor([[3.0, -1.0, 0.5], [-0.5, 2.0, -4.0]])
-    assert pruned(weights, 1 / 3).tolist() == [[3.0, -1.0, 0.0], [0.0, 2.0, -4.0]]
-    assert torch.equal(pruned(weights, 0.0), weights)
-    assert not pruned(weights, 1.0).any()
-
-
 def test_a_changed_network_is_a_copy_and_keeps_what_it_is_told_to_keep():
     module = nn.Sequential(nn.Flatten(), nn.Linear(4, 4), nn.Linear(4, 4))
     module.forward = lambda z, _c, _labels: z  # type: ignore[method-assign]
@@ -88,14 +79,11 @@ def test_a_changed_network_is_a_copy_and_keeps_what_it_is_told_to_keep():
     )
     before = [p.clone() for p in module.parameters()]
     rough = quantised_network(network, 2, per="tensor", keep=("1.",))
-    thin = pruned_network(network, 0.5)
     assert rough.module is not None
-    assert thin.module is not None
     for old, now, new in zip(before, module.parameters(), rough.module.parameters(), strict=True):
         assert torch.equal(old, now)
         assert torch.equal(now, new) == (new.ndim == 1 or new is rough.module[1].weight)  # pyright: ignore[reportIndexIssue]
     assert rough.call.module is rough.module  # pyright: ignore[reportFunctionMemberAccess]
-    assert int((thin.module[1].weight == 0).sum()) == 8  # pyright: ignore[reportIndexIssue]
 
 
 # errors that know nothing of each other: exact
@@ -237,8 +225,6 @@ def test_what_makes_no_sense_is_refused():
     exact = exact_network("exact", p.law, p.process, (-4.0, 3.0))
     with pytest.raises(AnalysisError, match="no weights to change"):
         with_weights(exact, torch.clone)
-    with pytest.raises(AnalysisError, match=r"in \[0, 1\]"):
-        pruned(torch.ones(3), 1.5)
     with pytest.raises(AnalysisError, match="need 20 finite sizes"):
         noisy_outputs(ou_plan(), [0.1] * 19)
     with pytest.raises(AnalysisError, match="needs float64"):

@@ -16,12 +16,11 @@ from fokker.analysis.paired import FlowProblem
 from fokker.analysis.stochastic.backward import Resolution, Slot, Step, expectations, grids
 from fokker.analysis.stochastic.barred import doubled, from_bars, from_squares
 from fokker.analysis.stochastic.chains import most_live
-from fokker.analysis.stochastic.paired_means import weak_error_on_paths
 from fokker.analysis.stochastic.path import OnePath
 from fokker.analysis.stochastic.problems import STRETCH, nonlinear
 from fokker.analysis.stochastic.rows import nonlinear_rows, row, weak_observed
 from fokker.analysis.stochastic.strong import strong_order, strong_squares
-from fokker.analysis.stochastic.weak import chain, mean, size_for, state_slot, weak_error
+from fokker.analysis.stochastic.weak import chain, mean, size_for, state_slot
 from fokker.analysis.strong import strong_error
 from fokker.solvers.errors import AnalysisError
 from fokker.solvers.grids import uniform_lam, wavy_lam
@@ -186,14 +185,6 @@ def test_increments_and_areas_of_a_path_fit_together():
     whole = path.draw(Noise("t", 0.0, 1.0, "H"), like) / 12**0.5
     torch.testing.assert_close(whole, (h[0] + h[1]) / 2 + (w[0] - w[1]) / 4)
     torch.testing.assert_close(path.draw(Noise("t", 0.0, 1.0), like), w[0] + w[1])
-
-
-def test_paths_with_a_control_variate_agree_with_quadrature():
-    problem = nonlinear(512)
-    maps = uniform_lam(problem.process, *STRETCH)
-    exact, _ = weak_error(get("sde_dpmpp_1"), problem, maps, 8)
-    seen, bar = weak_error_on_paths(get("sde_dpmpp_1"), problem, maps, 8)
-    assert abs(seen - exact) < bar < 0.1 * exact
 
 
 def test_wide_bars_never_make_a_method_exact_or_met():

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import math
 from itertools import pairwise
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 
@@ -19,7 +21,7 @@ from fokker.analysis.testing import (
 )
 from fokker.analysis.testing import flow_problem as flow_problem
 from fokker.analysis.testing import grid_family as grid_family
-from fokker.solvers.errors import FokkerError
+from fokker.solvers.errors import AnalysisError, FokkerError
 from fokker.solvers.samplers.multistep import multistep
 
 QUICK: dict[str, Any] = {"laws": ["product"], "grids": ["wavy-lam"]}
@@ -225,3 +227,84 @@ def test_the_fixtures_give_each_law_on_each_family(flow_problem, grid_family):
     assert flow_problem.name in testing.LAWS
     assert grid_family.name in testing.GRIDS
     assert grid_family.grid(4)[0].lam == pytest.approx(flow_problem.lam_start)
+
+
+def rk4_of_floats(model, x, sigmas):
+    """Kutta's fourth order, on levels that are Python's floats."""
+
+    def slope(y, level):
+        return (y - model(y, level)) / level
+
+    for s, t in pairwise(sigmas.tolist()):
+        h, middle = t - s, (s + t) / 2
+        a = slope(x, s)
+        b = slope(x + h / 2 * a, middle)
+        c = slope(x + h / 2 * b, middle)
+        x = x + h / 6 * (a + 2 * b + 2 * c + slope(x + h * c, t))
+    return x
+
+
+def test_a_level_given_as_a_float_keeps_its_digits():
+    """Rounded to float32, levels put a floor of 1e-9 under the errors of a high order."""
+    (seen,) = assert_order(rk4_of_floats, 4, **QUICK)
+    assert seen.errors[-1] < 5e-9
+    assert seen.slopes[-1] == pytest.approx(4.0, abs=0.02)
+
+
+@pytest.mark.parametrize(
+    ("ask", "sentence"),
+    [
+        (lambda model, x: model(x, 0.0), r"asked at sigma = 0\.0; it answers for positive"),
+        (lambda model, x: model(x, -1.0), r"asked at sigma = -1\.0"),
+        (lambda model, x: model(x, torch.linspace(1, 2, len(x))), "several levels at once"),
+        (lambda model, x: model(x, 1.0) * math.nan, "got nan with 8 steps"),
+    ],
+)
+def test_a_model_asked_where_it_has_no_answer_says_so(ask, sentence):
+    def asks(model, x, sigmas):
+        return ask(model, x + 0 * sigmas[-1])
+
+    with pytest.raises(AssertionError, match=sentence):
+        assert_order(asks, 1, **QUICK)
+
+
+def test_a_lower_order_comes_with_what_it_is_often_due_to():
+    def stops_early(model, x, sigmas):
+        return euler(model, x, sigmas[:-1])
+
+    def stands_still(model, x, sigmas):
+        return x
+
+    with pytest.raises(AssertionError, match=r"observed 1\.\d\d; .*cold start or a last step"):
+        assert_order(stops_early, 2, **QUICK)
+    with pytest.raises(AssertionError, match=r"does not fall: does the function return"):
+        assert_order(stands_still, 2, **QUICK)
+
+
+@pytest.mark.parametrize("order", [0, -1, math.nan, math.inf, "2", True, None])
+def test_an_order_that_is_no_positive_number_is_not_passed_by_everybody(order):
+    for measure in (assert_order, assert_weak_order):
+        with pytest.raises(AnalysisError, match="a positive number"):
+            measure(euler, order)
+
+
+def test_nothing_measured_is_no_pass():
+    with pytest.raises(AnalysisError, match="at least one law"):
+        assert_order(euler, 9, laws=[])
+    for measure in (assert_weak_order, assert_preserves_marginals):
+        claim: Any = (1,) if measure is assert_weak_order else ()
+        with pytest.raises(AnalysisError, match="at least one law and one of the grids"):
+            measure(euler, *claim, grids=[])
+    with pytest.raises(AnalysisError, match=r"uniform-lam, wavy-lam, got .*'karras'"):
+        assert_order(euler, 1, grids=["karras"])
+    assert len(assert_order(euler, 1, laws="gaussian", grids="uniform-lam")) == 1
+
+
+def test_noise_of_another_library_is_named_as_a_cause():
+    generator = np.random.default_rng(0)
+
+    def drawn_elsewhere(model, x, sigmas):
+        return x + torch.from_numpy(generator.standard_normal(tuple(x.shape)))
+
+    with pytest.raises(AssertionError, match="or draw noise that it was not given"):
+        assert_weak_order(drawn_elsewhere, 1)

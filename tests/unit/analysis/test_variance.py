@@ -311,9 +311,8 @@ def test_areas_bring_the_partner_nearer_to_a_method_that_uses_them():
 
 
 def test_a_weak_error_of_paths_is_resolved_by_the_control_alone():
-    """The certificate's paths: the difference to a known partner against the sampler itself."""
+    """The difference to a partner whose error is known, against the sampler itself."""
     from fokker.analysis.paired import sample
-    from fokker.analysis.stochastic.paired_means import control
     from fokker.analysis.stochastic.path import OnePath
     from fokker.analysis.stochastic.problems import nonlinear
     from fokker.solvers.grids import uniform_lam
@@ -324,7 +323,7 @@ def test_a_weak_error_of_paths_is_resolved_by_the_control_alone():
     path = OnePath([node.lam for node in grid.nodes], (1000, 1), 4, posed.process)
     ends = [
         sample(one, posed.model(one.prediction), posed.process, grid, posed.starts(), noise=path)
-        for one in (get("sde_dpmpp_1"), control(1.0))
+        for one in (get("sde_dpmpp_1"), get("sde_dpmpp_2m"))
     ]
     values, partner = ((3 * x).cos() for x in ends)
     plain, (coupled,) = mean(values[:, 0]), controlled(values, partner - partner.mean())

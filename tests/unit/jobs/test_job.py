@@ -12,11 +12,11 @@ import numpy as np
 import pytest
 
 from fokker.solvers.jobs.errors import JobError
-from fokker.solvers.jobs.facts import network_facts
 from fokker.solvers.jobs.job import Job, determining, difference, identity
 from fokker.solvers.jobs.labels import labels_of, parse_labels
 from fokker.solvers.jobs.shards import Shard, device_of, parse_shard, torchrun_shard
 from fokker.solvers.jobs.spacing import SPACINGS, grid_of
+from fokker.solvers.networks.identity import network_facts
 from small_networks import gaussians
 
 OTHER: dict[str, Any] = {

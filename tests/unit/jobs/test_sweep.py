@@ -65,7 +65,7 @@ def test_what_cannot_be_measured_is_a_sentence_in_the_result(change: dict, sente
 def test_every_result_is_one_file_and_is_not_measured_again(tmp_path: Path):
     todo = configs(["a", "../b c"], ["s", "t", "s"], [1, 2], count=5)
     assert len(todo) == 8
-    assert len({cfg.file for cfg in todo}) == 8
+    assert len({cfg.file() for cfg in todo}) == 8
     asked: list[Config] = []
 
     def counting(cfg: Config) -> dict[str, Any]:
@@ -79,9 +79,9 @@ def test_every_result_is_one_file_and_is_not_measured_again(tmp_path: Path):
     assert first == second[:5]
     assert [r["config"] for r in second] == [asdict(cfg) for cfg in todo]
     assert seen == [(5, 8), (6, 8), (7, 8), (8, 8)]
-    assert sorted(p.name for p in tmp_path.iterdir()) == sorted(cfg.file for cfg in todo)
-    (tmp_path / todo[0].file).write_text('{"config"')
-    (tmp_path / todo[1].file).write_text(json.dumps({"config": asdict(todo[2])}))
+    assert sorted(p.name for p in tmp_path.iterdir()) == sorted(cfg.file() for cfg in todo)
+    (tmp_path / todo[0].file()).write_text('{"config"')
+    (tmp_path / todo[1].file()).write_text(json.dumps({"config": asdict(todo[2])}))
     sweep(todo, tmp_path, one=counting)
     assert asked[8:] == todo[:2]
 
@@ -96,7 +96,7 @@ def test_what_was_measured_before_an_interrupt_is_kept(tmp_path: Path):
 
     with pytest.raises(KeyboardInterrupt):
         sweep(todo, tmp_path, one=stop)
-    assert {p.name for p in tmp_path.iterdir()} == {cfg.file for cfg in todo[:2]}
+    assert {p.name for p in tmp_path.iterdir()} == {cfg.file() for cfg in todo[:2]}
     assert len(sweep(todo, tmp_path, one=fake)) == 4
 
 
@@ -127,10 +127,10 @@ def test_without_dask_the_sentence_says_what_to_install(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
     monkeypatch.setitem(sys.modules, "dask", None)
-    monkeypatch.setitem(sys.modules, "dask.distributed", None)
-    with pytest.raises(AnalysisError, match="needs Dask: pip install 'distributed'"):
+    monkeypatch.setitem(sys.modules, "distributed", None)
+    with pytest.raises(AnalysisError, match=r"needs Dask: pip install 'dask\[distributed\]'"):
         sweep([CFG], tmp_path, dask="tcp://127.0.0.1:1", one=fake)
-    with pytest.raises(AnalysisError, match="at least one process, got 0"):
+    with pytest.raises(AnalysisError, match="at least one process, at most 1024, got 0"):
         sweep([CFG], tmp_path, jobs=0, one=fake)
 
 
@@ -173,7 +173,7 @@ def test_the_command_prints_the_table_and_writes_the_picture(
     for more, sentence in (
         (["--sampler", "dimm"], "unknown sampler 'dimm'"),
         (["--model", "gausian"], "unknown network 'gausian'"),
-        (["--jobs", "0"], "at least one process, got 0"),
+        (["--jobs", "0"], "at least one process, at most 1024, got 0"),
     ):
         assert cli.main([*words, *more]) == 2
         assert sentence in capsys.readouterr().err

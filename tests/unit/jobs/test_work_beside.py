@@ -16,7 +16,6 @@ from fokker.solvers import files
 from fokker.solvers.errors import FokkerError, NonFiniteError, OutputError
 from fokker.solvers.jobs import folder as folders
 from fokker.solvers.jobs.errors import JobError
-from fokker.solvers.jobs.facts import network_facts
 from fokker.solvers.jobs.job import difference
 from fokker.solvers.jobs.pictures import pixel_range
 from fokker.solvers.jobs.spacing import grid_of
@@ -24,6 +23,7 @@ from fokker.solvers.jobs.trial import _watched, starts
 from fokker.solvers.jobs.work import run_job
 from fokker.solvers.model import for_rows
 from fokker.solvers.networks.diffusers_call import DiffusersCall
+from fokker.solvers.networks.identity import identity_of, network_facts
 from fokker.toy_models.networks import named_network
 from small_jobs import JOB, said, samples
 from small_networks import denoise, flow, gaussians
@@ -98,12 +98,12 @@ def texts(shift: float) -> Any:
 
 
 def test_another_text_is_another_network():
-    same, other = network_facts(texts(0.0)), network_facts(texts(1.0))
-    assert same == network_facts(texts(0.0))
-    assert "network's call" not in str(difference(same, same))
-    assert (difference(same, other) or "").startswith("call is ")
-    laws = [network_facts(named_network("gaussian"))["call"] for _ in range(2)]
-    assert laws[0] == laws[1] != network_facts(named_network("mixture"))["call"]
+    same, other = identity_of(texts(0.0)), identity_of(texts(1.0))
+    assert same.difference(identity_of(texts(0.0))) is None
+    assert same.difference(other) == "the tensor tables[rows] is another one"
+    laws = [identity_of(named_network("gaussian")) for _ in range(2)]
+    assert laws[0] == laws[1]
+    assert "call SHA-256 is" in str(laws[0].difference(identity_of(named_network("mixture"))))
 
 
 def test_a_field_that_only_the_other_job_has_is_a_difference():
@@ -192,6 +192,17 @@ def _huge(x: Tensor, t: float, labels: Tensor | None) -> Tensor:
 
 
 def test_the_record_of_a_job_is_never_another_kind_of_error(tmp_path: Path):
-    (tmp_path / "job.json").write_text(json.dumps({"schema": 1, "job": [1]}))
-    with pytest.raises(FokkerError, match="is no record of a job"):
-        run_job(JOB, gaussians(), tmp_path)
+    run_job(JOB, gaussians(), tmp_path)
+    whole = json.loads((tmp_path / "job.json").read_text())
+    probes = whole["probes"]
+    for change, sentence in (
+        ({"schema": 1}, "has the schema 1, this program writes 2; take another folder"),
+        ({"job": [1]}, "is no record of a job"),
+        ({"probes": None}, "is no record of a job"),
+        ({"probes": probes | {"tensors": 3}}, "has probes that are no numbers"),
+        ({"probes": probes | {"answers": [[1, "2"]]}}, "has probes that are no numbers"),
+        ({"probes": probes | {"times": 5}}, "has probes that are no numbers"),
+    ):
+        (tmp_path / "job.json").write_text(json.dumps(whole | change))
+        with pytest.raises(FokkerError, match=sentence):
+            run_job(JOB, gaussians(), tmp_path)

@@ -18,7 +18,7 @@ from fokker.solvers.jobs.errors import JobError
 from fokker.solvers.jobs.shards import Shard
 from fokker.solvers.jobs.spacing import grid_of
 from fokker.solvers.jobs.work import run_job
-from small_jobs import JOB, Counting, contents, said
+from small_jobs import JOB, PROBES, Counting, contents, said
 from small_networks import denoise, gaussians
 
 
@@ -82,7 +82,7 @@ def test_an_interrupt_leaves_a_manifest_of_what_is_done(
     error: BaseException, whole: Path, tmp_path: Path
 ):
     with pytest.raises(type(error)):
-        run_job(JOB, gaussians(call=stopping(6, error)), tmp_path)
+        run_job(JOB, gaussians(call=stopping(PROBES + 6, error)), tmp_path)
     found = said(tmp_path)
     assert (found["complete"], found["made"], found["missing"]) == (False, 2, [[2, 3], [4, 4]])
     report = run_job(JOB, gaussians(), tmp_path)
@@ -94,7 +94,7 @@ def test_an_interrupt_leaves_a_manifest_of_what_is_done(
 def test_a_long_run_goes_on_from_its_last_checkpoint(sampler: str, tmp_path: Path):
     job = replace(JOB, sampler=sampler, steps=7, count=2)
     run_job(job, gaussians(), tmp_path / "whole")
-    call = stopping(5, KeyboardInterrupt())
+    call = stopping(PROBES + 5, KeyboardInterrupt())
     with pytest.raises(KeyboardInterrupt):
         run_job(job, gaussians(call=call), tmp_path / "cut", save_every=2)
     (kept,) = (tmp_path / "cut" / "checkpoints").iterdir()
@@ -102,7 +102,7 @@ def test_a_long_run_goes_on_from_its_last_checkpoint(sampler: str, tmp_path: Pat
     network = Counting()
     run_job(job, gaussians(call=network), tmp_path / "cut", save_every=3)  # another rhythm
     grid = grid_of(gaussians(), job.grid, 7)
-    assert network.times == [n.t for n in grid.nodes[4:-1]]
+    assert network.times[PROBES:] == [n.t for n in grid.nodes[4:-1]]
     assert contents(tmp_path / "cut") == contents(tmp_path / "whole")
     assert not kept.exists()
     for spoilt in (before[:-1] + b"\x01", before[:40], b"", _other_step(before)):
@@ -110,7 +110,7 @@ def test_a_long_run_goes_on_from_its_last_checkpoint(sampler: str, tmp_path: Pat
         kept.write_bytes(spoilt)
         network = Counting()
         run_job(job, gaussians(call=network), tmp_path / "cut", save_every=3)
-        assert len(network.times) == 7
+        assert len(network.times) == PROBES + 7
         assert contents(tmp_path / "cut") == contents(tmp_path / "whole")
 
 

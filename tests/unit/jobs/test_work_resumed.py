@@ -14,7 +14,7 @@ from fokker.solvers.jobs.errors import JobError
 from fokker.solvers.jobs.shards import Shard
 from fokker.solvers.jobs.work import run_job
 from fokker.solvers.networks.network import Network
-from small_jobs import JOB, Counting, contents, said
+from small_jobs import JOB, PROBES, Counting, contents, said
 from small_networks import gaussians
 
 
@@ -58,7 +58,7 @@ def test_what_is_there_is_not_made_again(tmp_path: Path):
     asked = len(network.times)
     again = run_job(replace(JOB, device="cpu:0"), gaussians(call=network), tmp_path)
     assert (first.made, first.found, again.made, again.found) == (5, 0, 0, 5)
-    assert (asked, len(network.times)) == (3 * 4, 3 * 4)
+    assert (asked, len(network.times)) == (PROBES + 3 * 4, 2 * PROBES + 3 * 4)
 
 
 def test_a_spoilt_array_is_made_again_and_a_spoilt_picture_is_drawn_again(
@@ -71,7 +71,7 @@ def test_a_spoilt_array_is_made_again_and_a_spoilt_picture_is_drawn_again(
     (tmp_path / "images" / "000004.png").unlink()
     network = Counting()
     report = run_job(JOB, gaussians(call=network), tmp_path)
-    assert (report.made, report.found, len(network.times)) == (2, 3, 4)
+    assert (report.made, report.found, len(network.times)) == (2, 3, PROBES + 4)
     assert contents(tmp_path) == contents(whole)
     assert report.manifest["images"] == said(whole)["images"]
 
@@ -127,7 +127,7 @@ def test_other_weights_are_another_job(tmp_path: Path):
 
     run_job(JOB, network(1.0), tmp_path)
     assert run_job(JOB, network(1.0), tmp_path).found == 5
-    with pytest.raises(JobError, match="holds another job: network's weights is "):
+    with pytest.raises(JobError, match="holds another job: network's weights SHA-256 is "):
         run_job(JOB, network(1.5), tmp_path)
 
 

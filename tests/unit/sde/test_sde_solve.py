@@ -140,11 +140,11 @@ def test_both_calculi_lead_to_one_path():
 
 
 def test_a_diffusion_that_couples_coordinates_is_not_diagonal():
-    diagonal().check_diagonal(0.3, X)
-    gbm().check_diagonal(0.0, X)
+    diagonal().check_noise(0.3, X)
+    gbm().check_noise(0.0, X)
     mixed = SDE(coupled, lambda _, x: 1 + 0.1 * x.sum(-1, keepdim=True) + 0 * x)
     with pytest.raises(InvalidEquationError, match="depends on other coordinates"):
-        mixed.check_diagonal(0.0, X)
+        mixed.check_noise(0.0, X)
 
 
 # -- solves ---------------------------------------------------------------------------------------

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import replace
+from typing import cast
 
 import numpy as np
 import pytest
@@ -46,8 +47,16 @@ def test_a_row_may_use_earlier_vectors_only():
 @pytest.mark.parametrize("bad", [math.nan, math.inf, -math.inf])
 def test_weights_must_be_finite_numbers_arrays_and_tensors_alike(bad: float):
     refuses(f"row 1 has the weight {bad} on vector 0", Lin(((0, bad),)))
-    refuses("row 1 has the weight an array", Lin(((0, np.array([1.0, bad])),)))
-    refuses("row 1 has the weight an array", Lin(((0, torch.tensor([bad])),)))
+    refuses("row 1 has an array of weights on vector 0", Lin(((0, np.array([1.0, bad])),)))
+    refuses("row 1 has an array of weights on vector 0", Lin(((0, torch.tensor([bad])),)))
+
+
+def test_what_is_no_real_number_is_no_weight_and_no_vector():
+    for bad in (1j, "1", None):
+        refuses(f"row 1 has the weight {bad} on vector 0", Lin(((0, bad),)))
+    for array in (np.array([1j]), torch.tensor([1j]), np.array(["1"])):
+        refuses("row 1 has an array of weights on vector 0", Lin(((0, array),)))
+    refuses("row 1 refers to vector 0.0", Lin(((cast(int, 0.0), 1.0),)))
 
 
 def test_an_empty_sum_is_no_row():

@@ -12,12 +12,13 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from fokker.solvers.errors import InvalidPlanError, NotInvertibleError, PredictionError
+from fokker.solvers.grids import grid_from_lams
 from fokker.solvers.model import PREDICTIONS, as_prediction
 from fokker.solvers.plan import Eval, Noise, Plan, Tape, interpret
 from fokker.solvers.plan_algebra import canonical, compose, distance, invert, leaves, to_prediction
 from fokker.solvers.registry import get
 from fokker.solvers.run import run
-from fokker.solvers.schedules import EDM, VPCosine
+from fokker.solvers.schedules import EDM, RectifiedFlow, VPCosine
 from plans import PROCESS, euler, grid, leapfrog, random_plans, two_step
 from tolerances import EXACT
 
@@ -95,6 +96,22 @@ def test_levels_that_do_not_meet_are_refused():
     second = get("dpmpp_2m")(PROCESS, nodes.part(2, 4), history=[nodes[0]])
     with pytest.raises(InvalidPlanError, match="'m-1' ends at lam"):
         compose(first, second)
+
+
+@pytest.mark.parametrize("other", [EDM(), RectifiedFlow()])
+def test_plans_of_two_processes_are_not_joined_though_their_lams_agree(other):
+    lams = [n.lam for n in grid(4).nodes]
+    first = get("ddim")(PROCESS, grid_from_lams(PROCESS, lams[:3]))
+    second = get("ddim")(other, grid_from_lams(other, lams[2:]))
+    with pytest.raises(InvalidPlanError, match=r"'x' ends at alpha = .*different processes"):
+        compose(first, second)
+
+
+def test_one_step_to_the_data_asks_elsewhere_on_another_process():
+    """The rows are equal, ``x = D``; the model is asked at another alpha."""
+    a, b = (get("ddim")(p, grid_from_lams(p, [0.0, math.inf])) for p in (PROCESS, EDM()))
+    assert np.array_equal(canonical(a), canonical(b))
+    assert distance(a, b) == pytest.approx(1.0 - math.sqrt(0.5))
 
 
 def test_a_history_of_another_prediction_is_refused():
@@ -302,8 +319,6 @@ def test_equality_in_lam_does_not_need_the_same_process():
 
 
 def _on_edm(nodes):
-    from fokker.solvers.grids import grid_from_lams
-
     return grid_from_lams(EDM(), [n.lam for n in nodes.nodes])
 
 

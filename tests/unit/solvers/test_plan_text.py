@@ -13,7 +13,7 @@ import torch
 from hypothesis import given
 
 from fokker.solvers.errors import InvalidPlanError
-from fokker.solvers.plan import Lin, Noise, Plan, Tape
+from fokker.solvers.plan import Input, Lin, Noise, Plan, Tape
 from fokker.solvers.plan_text import from_json, names, render, rows, to_json
 from fokker.solvers.process import DATA
 from fokker.solvers.registry import samplers
@@ -109,6 +109,53 @@ GOOD = json.loads(to_json(two_step(grid(1))))
 def test_what_is_no_plan_is_refused_with_a_sentence(change: dict, complaint: str):
     with pytest.raises(InvalidPlanError, match=complaint):
         from_json(json.dumps({**GOOD, **change}))
+
+
+LEVEL = GOOD["ops"][0][2]
+
+
+@pytest.mark.parametrize(
+    ("change", "complaint"),
+    [
+        ({"schema": True}, "plan schema True"),
+        ({"schema": 2}, "plan schema 2 is not supported"),
+        ({"ops": [["input", "x", ["nan"] * 6, None]]}, "a number is expected, got 'nan'"),
+        ({"ops": [["input", "x", [*LEVEL[:2], 2 * LEVEL[2], *LEVEL[3:]], None]]}, "no level"),
+        ({"ops": [["input", "x", [LEVEL[0], LEVEL[1] + 1, *LEVEL[2:]], None]]}, "no level"),
+        ({"ops": [["input", "x", LEVEL, "eps"]]}, "unknown prediction 'eps'"),
+        ({"ops": [["input", 5, LEVEL, None]]}, "a name is text, got 5"),
+        ({"ops": [["noise", 5, 0.0, 1.0, "W"]]}, "a name is text, got 5"),
+        ({"ops": [*GOOD["ops"][:1], ["eval", 0, LEVEL, "data", 7]]}, "a name is text, got 7"),
+        ({"ops": [*GOOD["ops"][:1], ["eval", 0.0, LEVEL, "data", ""]]}, "whole number, got 0.0"),
+        ({"ops": [*GOOD["ops"][:1], ["lin", [[0.5, 1.0]]]]}, "whole number, got 0.5"),
+        ({"ops": [*GOOD["ops"][:1], ["lin", [[False, 1.0]]]]}, "whole number, got False"),
+        ({"ops": [*GOOD["ops"][:1], ["lin", [[0, "1.5"]]]]}, "a number is expected, got '1.5'"),
+        ({"ops": [*GOOD["ops"][:1], ["lin", [[0, True]]]]}, "a number is expected, got True"),
+        ({"ops": [*GOOD["ops"][:1], ["lin", [[0, 10**400]]]]}, "not a plan in JSON"),
+        ({"outputs": {"x": 0.0}}, "whole number, got 0.0"),
+        ({"marks": [[1.0, 2, LEVEL]]}, "whole number, got 1.0"),
+    ],
+)
+def test_a_plan_of_another_hand_is_not_read_in_another_sense(change: dict, complaint: str):
+    with pytest.raises(InvalidPlanError, match=complaint):
+        from_json(json.dumps({**GOOD, **change}))
+
+
+def test_a_name_that_occurs_twice_is_refused_and_not_the_last_one_taken():
+    text = json.dumps(GOOD).replace('"outputs":', '"outputs": {"x": 0}, "outputs":')
+    with pytest.raises(InvalidPlanError, match="a name occurs twice"):
+        from_json(text)
+
+
+def test_text_without_a_bottom_is_refused_with_a_sentence():
+    with pytest.raises(InvalidPlanError, match="not a plan in JSON"):
+        from_json("[" * 100_000)
+
+
+def test_a_whole_number_is_a_weight_like_another():
+    plan = Plan((Input("x", PROCESS.node(0.5)), Lin(((0, 2), (0, np.float32(0.5))))), {"x": 1})
+    back = from_json(to_json(plan)).ops[1]
+    assert back == Lin(((0, 2.0), (0, 0.5)))
 
 
 @pytest.mark.parametrize("text", ["", "{", "[]", "7", '{"ops": []}', '"plan"'])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from inspect import signature
 
 import pytest
 import torch
@@ -18,6 +19,7 @@ from fokker.solvers.grids import Grid, grid_from_times, uniform_lam
 from fokker.solvers.langevin.correctors import Langevin, Mala
 from fokker.solvers.langevin.predictor_corrector import corrector_cell, predictor_corrector
 from fokker.solvers.langevin.score_sde import (
+    AnnealedRule,
     annealed_langevin,
     pc_annealed,
     pc_langevin,
@@ -27,8 +29,9 @@ from fokker.solvers.langevin.score_sde import (
 )
 from fokker.solvers.langevin.steps import LevelRule, ula_after, ula_variance
 from fokker.solvers.noise import CellNoise
+from fokker.solvers.plan import Noise
 from fokker.solvers.process import Process
-from fokker.solvers.registry import get
+from fokker.solvers.registry import get, samplers
 from fokker.solvers.run import run
 from fokker.solvers.schedules import EDM, RectifiedFlow, VPLinear
 from fokker.toy_models import Gaussian, exact_model, problem
@@ -247,3 +250,67 @@ def test_predictors_that_are_no_single_step_are_refused():
         pc_score_sde(model, PROCESS, grid_of(3), x, noise=0, steps=0)
     with pytest.raises(InvalidPlanError, match="step must be"):
         annealed_langevin(model, PROCESS, grid_of(3), x, noise=0, step=0.0)
+
+
+def single_steps() -> list[str]:
+    return [s.name for s in samplers("plan") if s.stochastic and not s.history and s.multiple == 1]
+
+
+@pytest.mark.parametrize("name", single_steps())
+@pytest.mark.parametrize("count", [1, 2])
+def test_a_corrector_never_draws_the_noise_of_its_predictor(name: str, count: int):
+    """Some predictors read the area of their cell, which is what one corrector field would be."""
+    for process in (PROCESS, RectifiedFlow()):
+        grid = uniform_lam(process, -1.0, 1.0).grid(2)
+        drawn: list[Noise] = []
+        for s, t, part in ((grid[0], grid[1], (0, 1)), (grid[1], grid[2], (1, 2))):
+            plan = get(name)(process, grid.part(*part))
+            drawn += dict.fromkeys(op for op in plan.ops if isinstance(op, Noise))
+            drawn += [corrector_cell(s, t, j, count, plan) for j in range(count)]
+        assert len(set(drawn)) == len(drawn)
+
+
+def test_a_predictor_with_areas_carries_on_what_the_corrector_added_and_no_more():
+    """A variance gains by the corrector's step in proportion to what the step added at its level.
+
+    Noise that both shared would add a term in the root of the step.
+    """
+    grid = uniform_lam(PROCESS, -1.0, 0.0).grid(1)
+    s, t = grid[0], grid[1]
+    sizes = torch.tensor([s.alpha**2 * v + s.sigma**2 for v in (1.0, 0.05)], dtype=torch.float64)
+
+    def variances(**options: object) -> Tensor:
+        return torch.diagonal(law_of(pc_annealed, grid, predictor="sde_weak3", **options).cov)
+
+    alone, gains = variances(snr=1e-9), []
+    for snr in (0.2, 0.5):
+        e = LevelRule(snr)(sizes, sizes, s, t)
+        added = (1 - e / sizes) ** 2 * sizes + 2 * e - sizes
+        gains.append((variances(snr=snr) - alone) / added)
+    torch.testing.assert_close(*gains, rtol=1e-6, atol=0)
+    assert bool((gains[0] > 1e-3).all())
+
+
+@pytest.mark.parametrize("noise", [1.7, "3", math.nan])
+def test_a_seed_that_is_not_whole_is_refused(noise: object):
+    p = problem("gaussian")
+    with pytest.raises(InvalidPlanError, match="a seed must be a whole number"):
+        pc_annealed(p.model("noise"), PROCESS, grid_of(2), p.law.sample(1, seed=0), noise=noise)
+
+
+def test_a_builder_says_which_options_it_takes_and_takes_no_other():
+    accepted = {f: list(signature(f).parameters)[4:] for f in ALL}
+    assert accepted[pc_lml] == ["noise", "snr", "steps", "damping", "predictor"]
+    assert accepted[pc_langevin] == ["noise", "kappa", "steps", "predictor"]
+    assert signature(pc_annealed).parameters["snr"].default == 0.16
+    assert pc_annealed.__doc__ is not None
+    assert (pc_annealed.__name__, pc_annealed.__module__) == ("pc_annealed", pc_lml.__module__)
+    p = problem("gaussian")
+    with pytest.raises(TypeError, match=r"pc_annealed\(\) got an unexpected keyword .* 'kappa'"):
+        pc_annealed(p.model("noise"), PROCESS, grid_of(2), p.starts(1), noise=0, kappa=1.0)
+
+
+def test_annealed_dynamics_needs_levels_and_steps_that_are_positive():
+    for step, last in ((0.0, 1.0), (1.0, 0.0), (1.0, math.nan)):
+        with pytest.raises(InvalidPlanError, match="must be a positive finite number"):
+            AnnealedRule(step, last)

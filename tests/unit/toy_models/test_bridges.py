@@ -125,11 +125,13 @@ def test_the_bridge_is_the_reverse_diffusion_of_its_second_potential(name: str, 
         (lambda: MixtureBridge(mixtures(1)[0], mixtures(2)[1], 1.0), "one dimension, got 1 and 2"),
         (
             lambda: MixtureBridge(
-                GaussianMixture(*cast(Any, ([1.0], [[0.0, 0.0]], [[1.0, 1.0]]))),
+                GaussianMixture(*cast(Any, ([1.0], [[0.0, 0.0]], torch.ones(1, 2)))).to(
+                    dtype=torch.float32
+                ),
                 mixtures()[1],
                 1.0,
             ),
-            "must be float64, got torch.float32 and torch.float64: lists become float32, so give",
+            "must be float64, got torch.float32 and torch.float64: give tensors of",
         ),
         (lambda: bridge().law(-0.1), r"in \[0, 1\], got -0.1"),
     ],

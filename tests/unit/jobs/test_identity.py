@@ -1,0 +1,259 @@
+"""A network is its weights, its words and its answers, not its name; a device is no part of it."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from fokker.analysis.sweep import Config, identify, run_one, sweep
+from fokker.solvers.errors import AnalysisError, NonFiniteError
+from fokker.solvers.jobs.errors import JobError
+from fokker.solvers.jobs.work import run_job
+from fokker.solvers.networks.asking import module_network
+from fokker.solvers.networks.identity import HALF_TOLERANCE, TOLERANCE, identity_of
+from fokker.solvers.networks.network import Network
+from fokker.solvers.schedules import VE, VPCosine, VPLinear
+from fokker.toy_models.gaussian import Gaussian
+from fokker.toy_models.networks import exact_network, find_network
+from small_jobs import JOB, said
+from small_networks import denoise, gaussians
+
+CFG = Config("", "ddim", 4, count=4, reference=32)
+
+
+class Scaled(nn.Module):
+    """One parameter, one buffer that is saved and one that is not."""
+
+    def __init__(self, weight: float = 0.5, saved: float = 0.0, unsaved: float = 0.0) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.tensor(weight))
+        self.register_buffer("saved", torch.tensor(saved))
+        self.register_buffer("unsaved", torch.tensor(unsaved), persistent=False)
+
+    def forward(self, z: Tensor, c: Tensor, labels: Tensor | None) -> Tensor:
+        return self.weight * z
+
+
+def scaled(module: nn.Module | None = None, **more: Any) -> Network:
+    fields: dict[str, Any] = {"prediction": "data", "shape": (2, 3), "lam_range": (-4.0, 4.0)}
+    process = more.pop("process", VPLinear())
+    return module_network("scaled", module or Scaled(), process, **fields | more)
+
+
+@pytest.mark.parametrize(
+    ("change", "sentence"),
+    [
+        ({"module": Scaled(0.5 + 2**-24)}, "its weights SHA-256 is "),
+        ({"module": Scaled(saved=1e-30)}, "its weights SHA-256 is "),
+        ({"module": Scaled(unsaved=1e-30)}, "its weights SHA-256 is "),
+        ({"module": Scaled().double()}, "its weights SHA-256 is "),
+        ({"asked": "lam"}, "its call SHA-256 is "),
+        ({"sigma_data": 0.4}, "its call SHA-256 is "),
+        ({"process": VPCosine()}, 'its process is {"name": "vp-linear", '),
+        ({"process": VPLinear(0.1, 20.5)}, 'its process is {"name": "vp-linear", '),
+        ({"prediction": "noise"}, 'its prediction is "data" there and "noise" here'),
+        ({"shape": (3, 2)}, "its shape is [2, 3] there and [3, 2] here"),
+        ({"lam_range": (-4.0, 3.0)}, "its lam_range is [-4.0, 4.0] there and [-4.0, 3.0] here"),
+        ({"classes": 2}, "its classes is 0 there and 2 here"),
+    ],
+)
+def test_whatever_makes_another_network_is_named(change: dict[str, Any], sentence: str):
+    found = identity_of(scaled()).difference(identity_of(scaled(**change)))
+    assert found is not None
+    assert found.startswith(sentence)
+
+
+def test_the_same_weights_elsewhere_are_the_same_network():
+    one, again = identity_of(scaled()), identity_of(scaled(about={"words": 1}).named("other"))
+    assert one.difference(again) is None
+    assert one.digest == again.digest
+    assert hash(one) == hash(again)
+    network = scaled()
+    compiled = torch.compile(network.module)  # nothing is compiled before it is called
+    assert isinstance(compiled, nn.Module)
+    assert identity_of(replace(network, module=compiled)).digest == one.digest
+    two = nn.ModuleDict({"a": Scaled(1.0), "b": Scaled(2.0)})
+    swapped = nn.ModuleDict({"a": Scaled(2.0), "b": Scaled(1.0)})
+    assert identity_of(scaled(two)).digest != identity_of(scaled(swapped)).digest
+
+
+def perturbed(size: float, noise: bool = True) -> Callable[..., Tensor]:
+    def call(x: Tensor, t: float, labels: Tensor | None) -> Tensor:
+        out = denoise(x, t, labels)
+        shift = torch.randn_like(out) * out.square().mean().sqrt() if noise else out
+        return out + size * shift
+
+    return call
+
+
+@pytest.mark.parametrize("noise", [False, True])
+def test_rounding_of_a_device_is_no_difference_and_another_function_is(noise: bool):
+    exact = identity_of(gaussians())
+    for size in (1e-7, TOLERANCE / 10):
+        assert exact.difference(identity_of(gaussians(call=perturbed(size, noise)))) is None
+    for size in (4 * TOLERANCE, 0.1):
+        found = exact.difference(identity_of(gaussians(call=perturbed(size, noise))))
+        assert "its answer to probe 0 (rms and projections) is (" in str(found)
+    assert all(exact.probes["answers"])
+    half = identity_of(scaled(Scaled().half()))
+    assert (exact.probes["tolerance"], half.probes["tolerance"]) == (TOLERANCE, HALF_TOLERANCE)
+
+
+@pytest.mark.parametrize("error", [NonFiniteError("no"), RuntimeError("no"), None])
+def test_a_probe_that_fails_says_nothing(error: Exception | None):
+    def fails(x: Tensor, t: float, labels: Tensor | None) -> Tensor:
+        if error is not None:
+            raise error
+        return torch.full_like(x, torch.nan)
+
+    found = identity_of(gaussians(call=fails))
+    assert found.probes["answers"] == [None] * 3
+    assert found.difference(identity_of(gaussians())) is None
+
+
+def test_all_classes_and_levels_are_asked():
+    """Another answer for one class, at one level only, is seen where that is probed."""
+    seen: list[tuple[float, int]] = []
+
+    def call(x: Tensor, t: float, labels: Tensor | None) -> Tensor:
+        assert labels is not None
+        seen.append((gaussians().process.node(t).lam, int(labels)))
+        return denoise(x, t, labels)
+
+    identity_of(gaussians(call=call, classes=9))
+    assert [label for _, label in seen] == [0, 4, 9]
+    assert [lam for lam, _ in seen] == pytest.approx([-2.0, 0.0, 2.0])
+    identity_of(gaussians(call=call, classes=9, null_class=False))
+    assert seen[-1][1] == 8
+
+
+def test_a_process_that_cannot_be_written_down_is_known_by_its_times():
+    class Own(VE):
+        pass
+
+    class Slow(VE):
+        def node_at_lam(self, lam: float) -> Any:
+            return replace(super().node_at_lam(lam), t=super().node_at_lam(lam).t * (1 + 1e-6))
+
+    Slow.__name__ = "Own"
+    one, other = (identity_of(scaled(process=kind())) for kind in (Own, Slow))
+    assert one.digest == other.digest
+    assert one.difference(identity_of(scaled(process=Own()))) is None
+    assert str(one.difference(other)).startswith("its times at nine levels are (")
+
+
+def test_an_exact_law_is_known_by_its_numbers_not_by_the_signs_of_a_library():
+    cov = torch.tensor([[2.0, 0.5], [0.5, 1.0]], dtype=torch.float64)
+    mean = torch.tensor([1.0, -1.0], dtype=torch.float64)
+
+    def of(mean: Tensor, cov: Tensor, turn: float = 1.0) -> Network:
+        law = Gaussian(mean, cov)
+        law.__dict__["eigenvectors"] = turn * law.eigenvectors
+        return exact_network("law", law, VPLinear(), (-4.0, 4.0))
+
+    one = identity_of(of(mean, cov))
+    assert one.difference(identity_of(of(mean, cov, -1.0))) is None
+    assert one.difference(identity_of(of(mean + 1e-12, cov * (1 + 1e-12)))) is None
+    zero = identity_of(of(0 * mean, cov))
+    assert zero.difference(identity_of(of(0 * mean + 1e-17, cov))) is None
+    assert (
+        one.difference(identity_of(of(1.05 * mean, cov)))
+        == "the tensor laws[0].mean is another one"
+    )
+    assert (
+        one.difference(identity_of(of(mean, 1.05 * cov)))
+        == "the tensor laws[0].cov is another one"
+    )
+
+
+OWN = """
+from fokker.solvers.networks.network import Network
+from fokker.solvers.schedules import VPLinear
+
+def mine():
+    return Network("mine", lambda x, t, k: {factor} * x, VPLinear(), "data", (1, 4, 4), (-4., 4.))
+"""
+
+
+def write(file: Path, factor: str) -> str:
+    """The file with another factor, of the same size and date, as an edit within a second."""
+    file.write_text(OWN.replace("{factor}", factor))
+    os.utime(file, (1e9, 1e9))
+    return f"{file}:mine"
+
+
+def everything(folder: Path) -> dict[Path, bytes]:
+    return {p: p.read_bytes() for p in sorted(folder.rglob("*")) if p.is_file()}
+
+
+def test_a_job_does_not_go_on_with_a_file_that_was_edited(tmp_path: Path):
+    name = write(tmp_path / "own.py", "0.5")
+    job, out = replace(JOB, network=name, labels=None), tmp_path / "out"
+    run_job(job, find_network(name), out)
+    (out / "parts" / "000002-000003.json").unlink()
+    before = everything(out)
+    network = find_network(write(tmp_path / "own.py", "0.7"))
+    assert float(network.call(torch.ones(1, 1, 4, 4), 0.5, None).mean()) == pytest.approx(0.7)
+    with pytest.raises(JobError, match="holds another job: network's file SHA-256 is .{12} there"):
+        run_job(job, network, out)
+    assert everything(out) == before
+    assert run_job(job, find_network(write(tmp_path / "own.py", "0.5")), out).made == 2
+    assert not (tmp_path / "__pycache__").exists()
+
+
+def test_a_job_does_not_go_on_with_a_function_that_answers_otherwise(tmp_path: Path):
+    run_job(JOB, gaussians(), tmp_path)
+    (tmp_path / "parts" / "000002-000003.json").unlink()
+    before = everything(tmp_path)
+    with pytest.raises(JobError, match="the network behaves otherwise, its answer to probe 0"):
+        run_job(JOB, gaussians(call=perturbed(0.1, noise=False)), tmp_path)
+    assert everything(tmp_path) == before
+    assert run_job(JOB, gaussians(call=perturbed(1e-6)), tmp_path).made == 2
+    assert len(said(tmp_path)["probes"]["answers"]) == 3
+
+
+def test_a_row_of_a_sweep_belongs_to_the_bytes_of_the_file(tmp_path: Path):
+    name, out = write(tmp_path / "own.py", "0.5"), tmp_path / "out"
+    cfg = replace(CFG, network=name)
+    (first,) = sweep([cfg], out)
+    write(tmp_path / "own.py", "0.7")
+    (second,) = sweep([cfg], out)
+    assert first["rms"] != second["rms"]
+    assert len(list(out.iterdir())) == 2
+    write(tmp_path / "own.py", "0.5")
+    assert sweep([cfg], out, one=lambda _: {}) == [first]  # it is there
+
+
+def test_a_worker_measures_no_other_network_of_that_name(tmp_path: Path):
+    name = write(tmp_path / "own.py", "0.5")
+    cfg, known = replace(CFG, network=name), identify([name])
+    assert run_one(cfg, known)["rms"] > 0
+    write(tmp_path / "own.py", "0.7")
+    assert run_one(cfg, known)["rms"] > 0  # the network that was loaded is still the right one
+    found = run_one(cfg, identify([name]))
+    assert found == run_one(cfg, identify([name]))
+    assert "rms" in found
+    other = run_one(replace(cfg, seed=1), known)["failed"]
+    assert "is another network on " in other
+    assert "where the sweep was begun: its file SHA-256 is " in other
+
+
+def test_a_row_of_other_answers_is_neither_used_nor_overwritten(tmp_path: Path):
+    (tmp_path / "factor.txt").write_text("0.5")
+    read = f"open({str(tmp_path / 'factor.txt')!r}).read()"
+    name, out = write(tmp_path / "own.py", f"float({read})"), tmp_path / "out"
+    sweep([replace(CFG, network=name)], out)
+    before = everything(out)
+    (tmp_path / "factor.txt").write_text("0.7")
+    with pytest.raises(
+        AnalysisError, match=r"was measured on another network than .*: its answer"
+    ):
+        sweep([replace(CFG, network=name)], out)
+    assert everything(out) == before
