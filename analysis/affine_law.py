@@ -15,9 +15,9 @@ import torch
 from torch import Tensor
 
 from ..solvers.errors import AnalysisError
+from ..solvers.sde.inputs import checked_times
 from ..solvers.sde.method import Cell, Method
 from ..solvers.sde.problem import SDE
-from ..solvers.sde.solve import checked_times
 
 TOLERANCE = 1e-9
 """How far from affine a step may be, relative to its size."""

@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import copy
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -23,7 +23,10 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from ..solvers.engine.executor import Executor
+from ..solvers.model import Model
 from ..solvers.networks.network import Network
+from ..solvers.plan import Eval, Plan
 from .imagined_device import DeviceWaitError as DeviceWaitError
 from .imagined_device import imagined, imagining
 
@@ -41,7 +44,9 @@ class DeviceWork:
         Bytes of the operands and of the results of these launches, each tensor once a launch: the
         least that must move.
     uploads, uploaded : int
-        Copies from the host, none of which waits, and their bytes.
+        Copies from the host and their bytes.
+    waits : Counter of str
+        Where the host would wait, ``file:line``; empty unless waiting is allowed.
     """
 
     kernels: Counter[str] = field(default_factory=Counter)
@@ -49,7 +54,9 @@ class DeviceWork:
     written: int = 0
     uploads: int = 0
     uploaded: int = 0
+    waits: Counter[str] = field(default_factory=Counter)
     _prepares: bool = field(default=False, repr=False)
+    _into: DeviceWork | None = field(default=None, repr=False)
 
     @property
     def moved(self) -> int:
@@ -85,27 +92,43 @@ class DeviceWork:
         there = self.moved_module(call.module)
         return replace(network, call=replace(call, module=there), module=there)
 
+    @contextmanager
+    def apart(self) -> Iterator[DeviceWork]:
+        """Within, what is asked is counted in what is given, not here."""
+        before, self._into = self._into, DeviceWork()
+        try:
+            yield self._into
+        finally:
+            self._into = before
+
     def _launched(self, operation: str, read: list[Tensor], written: list[Tensor]) -> None:
-        self.kernels[operation] += 1
-        self.read += sum(map(_bytes, read))
-        self.written += sum(map(_bytes, written))
+        into = self._into or self
+        into.kernels[operation] += 1
+        into.read += sum(map(_bytes, read))
+        into.written += sum(map(_bytes, written))
 
     def _arrived(self, source: Tensor) -> None:
-        self.uploads += 1
-        self.uploaded += _bytes(source)
+        into = self._into or self
+        into.uploads += 1
+        into.uploaded += _bytes(source)
 
 
 @contextmanager
-def device_work() -> Iterator[DeviceWork]:
+def device_work(*, may_wait: bool = False) -> Iterator[DeviceWork]:
     """Count what is done to tensors of the imagined device while the context lasts.
+
+    Parameters
+    ----------
+    may_wait : bool
+        Count the waits where the host could go on. For a number of the device it cannot.
 
     Raises
     ------
     DeviceWaitError
         Where the host would wait: for a number, for a shape or a mask that depends on the
-        device's numbers, for a copy to the host, or for a copy from host memory that is not
-        pinned. A host tensor without dimensions may stand beside tensors of the device: its number
-        travels with the launch.
+        device's numbers, or a copy to the host; unless waiting is allowed, for a copy from host
+        memory that is not pinned, or the checks of ``torch.linalg``. A host tensor without
+        dimensions may stand beside tensors of the device: its number travels with the launch.
 
     Examples
     --------
@@ -122,8 +145,77 @@ def device_work() -> Iterator[DeviceWork]:
     fokker.analysis.imagined_device.DeviceWaitError: the host would wait for the device in ...
     """
     work = DeviceWork()
-    with imagining(work._launched, work._arrived, lambda: work._prepares):
+
+    def waited(error: DeviceWaitError) -> None:
+        if not may_wait:
+            raise error
+        (work._into or work).waits[error.place] += 1
+
+    with imagining(work._launched, work._arrived, waited, lambda: work._prepares):
         yield work
+
+
+@dataclass(frozen=True)
+class RunWork:
+    """What a run of a plan asks of a device: in each call of the model, and beside them."""
+
+    calls: tuple[DeviceWork, ...]
+    sampler: DeviceWork
+
+
+def run_work(
+    plan: Plan, model: Callable[[DeviceWork], Model], shape: tuple[int, ...], *, noise: int = 0
+) -> RunWork:
+    """The work of one run, between the look at its start and the look at its samples.
+
+    Parameters
+    ----------
+    plan : Plan
+        What is run.
+    model : callable
+        Makes the model, with its module on the device (:meth:`DeviceWork.moved_network`).
+        It is asked once at each of its levels before anything is counted.
+    shape : tuple of int
+        Shape of the states, (B, *D), float32.
+    noise : int
+        Seed; the numbers are drawn on the host and sent.
+
+    Raises
+    ------
+    DeviceWaitError
+        If sampler or model wait for the device.
+
+    Examples
+    --------
+    A row of k terms launches k kernels, and a look at a new state one more.
+
+    >>> from fokker.solvers.grids import uniform_lam
+    >>> from fokker.solvers.registry import get
+    >>> from fokker.toy_models.problems import problem
+    >>> p = problem("product")
+    >>> plan = get("dpmpp_2m")(p.process, uniform_lam(p.process, -3, 3).grid(4))
+    >>> work = run_work(plan, lambda _: lambda x, t: x * t, (16, 3, 32, 32))
+    >>> [call.kernels.total() for call in work.calls], work.sampler.kernels.total()
+    ([1, 1, 1, 1], 15)
+    """
+    calls: list[DeviceWork] = []
+    with device_work() as work, torch.no_grad():
+        with work.preparing():
+            asked = model(work)
+            x = work.empty(*shape)
+            inputs = {name: torch.empty_like(x) for name in plan.inputs} | {"x": x}
+            for t in {op.node.t for op in plan.ops if isinstance(op, Eval)}:
+                asked(x, t)
+
+        def counted(x: Tensor, t: float) -> Tensor:
+            with work.apart() as call:
+                calls.append(call)
+                return asked(x, t)
+
+        Executor(
+            plan, counted, x, noise=noise, callback=None, save_at=set(), compiled=False, grad=False
+        )(inputs)
+    return RunWork(tuple(calls), work)
 
 
 def _bytes(x: Tensor) -> int:

@@ -64,11 +64,13 @@ Launched = Callable[[str, list[Tensor], list[Tensor]], None]
 """``launched(operation, read, written)``, with the tensors of the device."""
 Arrived = Callable[[Tensor], None]
 """``arrived(source)``: a copy from the host that waits for nothing."""
+Waited = Callable[[DeviceWaitError], None]
+"""``waited(error)``: the host would wait, but could go on without a number of the device."""
 
 
 @contextmanager
 def imagining(
-    launched: Launched, arrived: Arrived, prepares: Callable[[], bool]
+    launched: Launched, arrived: Arrived, waited: Waited, prepares: Callable[[], bool]
 ) -> Iterator[torch.device]:
     """Within, tensors can be made on the imagined device, and what is asked of it is told.
 
@@ -77,20 +79,20 @@ def imagining(
     Raises
     ------
     DeviceWaitError
-        Where the host would wait.
+        Where the host would wait for a number of the device.
     """
     device = imagined()
     before = torch._C._only_lift_cpu_tensors()
     torch._C._set_only_lift_cpu_tensors(True)  # torch.tensor(..., device=...) goes by the host
     try:
-        mode = _Watch(device, launched, arrived, prepares)
+        mode = _Watch(device, launched, arrived, waited, prepares)
         with FakeTensorMode(allow_non_fake_inputs=True), mode:
             yield device
     finally:
         torch._C._set_only_lift_cpu_tensors(before)
 
 
-_READ_BACK = frozenset({"aten::_linalg_check_errors", "aten::_local_scalar_dense"})
+_CHECKS = frozenset({"aten::_linalg_check_errors"})
 _UNKNOWN = frozenset({torch.Tag.data_dependent_output, torch.Tag.dynamic_output_shape})
 _SUBSCRIPTS = frozenset({"aten::index", "aten::index_put", "aten::index_put_"})
 _NO_KERNEL = ("aten::empty", "aten::new_empty", "aten::_unsafe_view", "aten::detach", "prim::")
@@ -106,15 +108,12 @@ class _Watch(TorchDispatchMode):
         device: torch.device,
         launched: Launched,
         arrived: Arrived,
+        waited: Waited,
         prepares: Callable[[], bool],
     ) -> None:
         super().__init__()
-        self.device, self.launched, self.arrived, self.prepares = (
-            device,
-            launched,
-            arrived,
-            prepares,
-        )
+        self.device, self.prepares = device, prepares
+        self.launched, self.arrived, self.waited = launched, arrived, waited
         self.pinned: dict[int, Tensor] = {}  # by their memory; held, so that none is used again
 
     def __torch_dispatch__(
@@ -142,11 +141,12 @@ class _Watch(TorchDispatchMode):
         """What comes of an operation on the device."""
         name = func._schema.name
         there = [v for v in operands if v.device == self.device]
-        waits = name in _READ_BACK or _depends(name, func, operands)
-        apart = any(map(self._is_apart, operands))
-        if there and (waits or (apart and not self.prepares())):
+        if there and _depends(name, func, operands):
             raise DeviceWaitError(name, _place())
-        if there and apart:
+        apart = bool(there) and any(map(self._is_apart, operands))
+        if there and (apart or name in _CHECKS) and not self.prepares():
+            self.waited(DeviceWaitError(name, _place()))
+        if apart:
             args, given = tree_map_only(
                 Tensor, lambda v: self._there(v) if self._is_apart(v) else v, (args, given)
             )
@@ -170,12 +170,13 @@ class _Watch(TorchDispatchMode):
         if (source.device == self.device) == inwards:
             return None
         free = patient and _memory(source) in self.pinned
-        if not (inwards and (free or self.prepares())):
-            what = (
-                "a copy from host memory that is not pinned" if inwards else "a copy to the host"
-            )
+        if not inwards:
+            what = "a copy to the host"
             raise DeviceWaitError(what, _place())
         if not self.prepares():
+            if not free:
+                what = "a copy from host memory that is not pinned"
+                self.waited(DeviceWaitError(what, _place()))
             self.arrived(source)
         return operands[0] if onto else self._there(source, given.get("dtype"))
 

@@ -59,10 +59,10 @@ def step_of(span: float, bits: int) -> float:
     Raises
     ------
     AnalysisError
-        For fewer than 2 bits, or a span that is not positive.
+        For fewer than 2 bits or more than 64, or a span that is not positive.
     """
-    if bits < 2 or not 0.0 < span < math.inf:
-        msg = f"need at least 2 bits and a positive finite span, got {bits} and {span}"
+    if not isinstance(bits, int) or not 2 <= bits <= 64 or not 0.0 < span < math.inf:
+        msg = f"need at least 2 bits, 64 at most, and a positive finite span, got {bits}, {span}"
         raise AnalysisError(msg)
     return span / (2 ** (bits - 1) - 1)
 
@@ -82,8 +82,14 @@ def quantised(values: Tensor, bits: int, *, per: Per = "tensor") -> Tensor:
     Raises
     ------
     AnalysisError
-        For fewer than 2 bits.
+        For fewer than 2 bits, another ``per``, or values that are none or not finite.
     """
+    if per not in ("tensor", "channel"):
+        msg = f"a step is for each 'tensor' or 'channel', got {per!r}"
+        raise AnalysisError(msg)
+    if not values.numel() or not bool(torch.isfinite(values).all()):
+        msg = f"only finite values can be rounded to a grid, got shape {tuple(values.shape)}"
+        raise AnalysisError(msg)
     flat = values.flatten(1) if per == "channel" else values.reshape(1, -1)
     step = step_of(1.0, bits) * flat.abs().amax(1, keepdim=True)
     step = torch.where(step > 0, step, torch.ones_like(step))

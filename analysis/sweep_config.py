@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from ..solvers.errors import AnalysisError
+from ..solvers.jobs.limits import MOST_IMAGES, MOST_STEPS, within
 
 
 @dataclass(frozen=True)
@@ -50,6 +51,10 @@ class Config:
         if not math.isfinite(self.guidance):
             msg = f"the guidance of a sweep must be a finite number, got {self.guidance}"
             raise AnalysisError(msg)
+        object.__setattr__(self, "guidance", float(self.guidance))  # 1 and 1.0 are one file
+        within("nfe of a sweep", self.nfe, MOST_STEPS, AnalysisError)
+        within("count of a sweep", self.count, MOST_IMAGES, AnalysisError)
+        within("reference of a sweep", self.reference, MOST_STEPS, AnalysisError)
 
     def file(self, digest: str = "") -> str:
         """Name of its result: readable, another for each configuration and facts of a network."""

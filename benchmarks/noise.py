@@ -6,9 +6,14 @@ of a cell, by shape; a field of a path that is asked between given edges; and th
 
 A path with areas gives two independent normal fields for a cell, of its increment (W) and of its
 area (H), from the same divisions. Where both are asked (``W and H``) the cost of a cell is divided
-by two; where one is asked of a path that has both, its row holds the cost of the whole cell. Who
-wants increments alone takes a path without areas. torchsde gives both in one call, and is counted
-in the same way.
+by two; where one is asked of a path that has both, its row holds the cost of the whole cell.
+torchsde gives both in one call, and is counted in the same way.
+
+Who wants increments alone takes a path without areas. On one with areas they cannot be had for
+half: the increment of a part of a piece leans on the piece's area, and so both are needed of every
+piece on the way down. Off the nodes a cell of 62 takes 5.5 divisions at depth 10, each two fields
+of normals (2 ``randn``) and 13 passes of arithmetic (0.8): 15.5 before anything is summed or
+written. Only the areas of the last division are for nothing, half a ``randn``.
 
 The cost of a cell is the smallest of some sweeps over all of them: the machine may be busy.
 """

@@ -6,6 +6,7 @@ import exact_models
 import executor
 import fokker_planck
 import foreign
+import launches
 import noise
 import overhead
 import scaling
@@ -17,6 +18,7 @@ import torch
 BENCHES = (
     executor,
     overhead,
+    launches,
     exact_models,
     scaling,
     noise,

@@ -56,6 +56,23 @@ def whole_number(value: Any, name: str) -> int:
         raise InvalidPlanError(msg) from None
 
 
+def real_number(value: Any, name: str) -> float:
+    """An option as a float; NaN passes, for the comparison that comes next to refuse.
+
+    Raises
+    ------
+    InvalidPlanError
+        Naming it, if it is no number: a word, a list, None, a truth value.
+    """
+    if not isinstance(value, (bool, str)):
+        try:
+            return float(value)
+        except (TypeError, ValueError, RuntimeError):
+            pass
+    msg = f"{name} must be a number, got {value!r}"
+    raise InvalidPlanError(msg)
+
+
 def bad_samples(x: Tensor) -> Tensor:
     """Which samples of the batch hold a value that is not finite."""
     return ~torch.isfinite(x).flatten(1).all(1)

@@ -58,7 +58,16 @@ class Grid:
         return itertools.pairwise(self.nodes)
 
     def part(self, first: int, last: int) -> Grid:
-        """The grid from node ``first`` to node ``last``, both included."""
+        """The grid from node ``first`` to node ``last``, both included.
+
+        Raises
+        ------
+        InvalidGridError
+            If there are no such nodes, in this order.
+        """
+        if not 0 <= first < last <= len(self):
+            msg = f"a grid of nodes 0 .. {len(self)} has no part from node {first} to node {last}"
+            raise InvalidGridError(msg)
         return Grid(self.nodes[first : last + 1])
 
     @property

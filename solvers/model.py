@@ -71,7 +71,7 @@ def for_rows(model: Model, places: Any) -> Model:
     batch and is given back as it is.
     """
     choose = getattr(model, "rows", None)
-    return model if choose is None else choose(places)
+    return choose(places) if callable(choose) else model
 
 
 def by_rows(make: Callable[..., Model], *models: Model) -> Model:
@@ -81,7 +81,7 @@ def by_rows(make: Callable[..., Model], *models: Model) -> Model:
     that forgot would answer for some rows of the batch with the labels of all of them.
     """
     whole = make(*models)
-    if not any(hasattr(model, "rows") for model in models):
+    if not any(callable(getattr(model, "rows", None)) for model in models):
         return whole
     return BatchModel(whole, lambda places: make(*(for_rows(m, places) for m in models)))
 

@@ -14,6 +14,7 @@ from __future__ import annotations
 import math
 import struct
 from collections.abc import Sequence
+from numbers import Integral
 from typing import Protocol
 
 import numpy as np
@@ -141,6 +142,25 @@ class CellNoise:
         """The keys of many cells of one clock and kind."""
         head = f"{self.seed}|{clock}|{kind}|".encode()
         return [head + _pack(a + 0.0, b + 0.0) for a, b in ends]  # -0.0 and 0.0 are one level
+
+
+def source_of(noise: NoiseSource | int) -> NoiseSource:
+    """A source of noise, from itself or from a seed.
+
+    Raises
+    ------
+    InvalidPlanError
+        For anything else, such as a ``torch.Generator``, whose numbers belong to calls.
+    """
+    if isinstance(noise, (int, Integral)):
+        return CellNoise(int(noise))
+    if not callable(getattr(noise, "draw", None)):
+        msg = (
+            "noise must be a seed (a whole number) or a source of noise such as CellNoise(seed), "
+            f"got {type(noise).__name__}"
+        )
+        raise InvalidPlanError(msg)
+    return noise
 
 
 Piece = tuple[Tensor, Tensor | None, float]

@@ -118,15 +118,21 @@ def _by_word(
         low = np.arange(ids.start & _LOW, (ids.start & _LOW) + len(ids) * ids.step, ids.step)
         yield None, ids[0] >> 32, low.astype(np.uint64)
         return
-    ids = [whole_number(i, "a sample id") for i in ids]
-    low = np.array([i & _LOW for i in ids], dtype=np.uint64)
-    high = [i >> 32 for i in ids]
+    try:
+        low, high = _halves(ids)
+    except (TypeError, OverflowError):  # short integers of NumPy, or what is none
+        low, high = _halves([whole_number(i, "a sample id") for i in ids])
     if len(set(high)) == 1:
         yield None, high[0], low
         return
     for value in set(high):
         rows = np.array([k for k, h in enumerate(high) if h == value])
         yield rows, value, low[rows]
+
+
+def _halves(ids: Sequence[int]) -> tuple[NDArray[np.uint64], list[int]]:
+    """Low 32 bits of ids, and the rest of them."""
+    return np.array([i & _LOW for i in ids], dtype=np.uint64), [i >> 32 for i in ids]
 
 
 def _blocks(keys: int, rows: int, columns: int) -> Iterator[tuple[slice, slice, slice]]:

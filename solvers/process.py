@@ -73,6 +73,7 @@ DATA = Node(t=0.0, lam=math.inf, alpha=1.0, sigma=0.0, log_alpha=0.0, log_sigma=
 class Process(ABC):
     """A forward process ``x_t = alpha(t) x_0 + sigma(t) eps`` for t in ``[0, t_max]``.
 
+    Where ``sigma(0) = 0``, ``alpha(0) = 1``: the clean end is the data themselves (:data:`DATA`).
     A concrete process gives ``t_max`` and seven formulas: ``log_alpha(t)``, ``log_sigma(t)``,
     ``t_of_lam(lam)``, ``log_alpha_of_lam(lam)`` and the rates ``f(t)``, ``dlam_dt(t)``, ``g2(t)``.
     Everything else is derived here and is not overridden. Accuracy promised and tested: ``alpha``,

@@ -27,7 +27,7 @@ def phi(k: int, z: float) -> float:
     """Exponential-integrator function ``phi_k(z)``.
 
     ``phi_0 = e^z``, ``phi_{k+1}(z) = (phi_k(z) - 1/k!)/z``, ``phi_k(0) = 1/k!``; equivalently
-    ``phi_k(z) = int_0^1 e^{(1-u) z} u^{k-1}/(k-1)! du``. Relative accuracy 1e-14 for k <= 6 and
+    ``phi_k(z) = int_0^1 e^{(1-u) z} u^{k-1}/(k-1)! du``. Relative accuracy 2e-14 for k <= 6 and
     ``-700 < z < 700`` (Taylor series for ``|z| < 2``, recursion elsewhere).
 
     Raises
@@ -101,8 +101,22 @@ def integral_weights(
 ) -> Array:
     """Weights ``int_a^b l_j(clock(r)) dr``: polynomials in one clock, integrated in another.
 
-    ``clock`` must be smooth on [a, b]. With ``clock`` the identity these are the classical
-    variable-step Adams-Bashforth weights.
+    ``clock`` must be smooth on [a, b]: one that bends as a logarithm does over many octaves is
+    not, see :func:`rho_weights`. With ``clock`` the identity these are the classical variable-step
+    Adams-Bashforth weights.
     """
     u, w = panel_rule(2 * _PANEL)  # three panels: the clock is smooth, not exponential
     return (b - a) * (lagrange(nodes, clock(a + (b - a) * u)) @ w)
+
+
+def rho_weights(
+    nodes: Sequence[float], clock: Callable[[Array], Array], s: float, t: float
+) -> Array:
+    """Weights ``int l_j(clock(lam)) drho`` from lam = s to t, ``rho = e^{-lam}``.
+
+    Polynomials in a clock such as the time, of which every level of a process is a smooth function
+    of lam. One panel for each unit of lam: in rho a long step would be nearly all at its start.
+    """
+    u, w = panel_rule(_PANEL * (t - s))
+    lam = s + (t - s) * u
+    return (s - t) * (lagrange(nodes, clock(lam)) @ (w * np.exp(-lam)))

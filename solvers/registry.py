@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import difflib
 import importlib
+import inspect
 import pkgutil
 import warnings
 from collections.abc import Callable, Mapping
@@ -17,7 +18,7 @@ from dataclasses import dataclass, field
 from importlib.metadata import entry_points
 from typing import Any
 
-from .errors import InvalidGridError, InvalidPlanError, UnknownSamplerError
+from .errors import FokkerError, InvalidGridError, InvalidPlanError, UnknownSamplerError
 
 KINDS = ("plan", "stepper", "blackbox")
 ENTRY_POINT_GROUP = "fokker.samplers"
@@ -122,7 +123,8 @@ class Sampler:
         Raises
         ------
         InvalidPlanError
-            If the number of steps does not fit.
+            If the number of steps does not fit, there is no such option, or the builder fails on
+            the options or on the grid.
         InvalidGridError
             If a sampler on the noise prediction or the score is to start at ``alpha = 0``: there
             ``eps = x/sigma`` whatever the data, so the first step has nothing to go by.
@@ -138,7 +140,38 @@ class Sampler:
                 "data prediction"
             )
             raise InvalidGridError(msg)
-        return self.build(process, grid, **{**self.options, **options})
+        merged = {**self.options, **options}
+        if options:
+            self._check_options(options)
+        try:
+            return self.build(process, grid, **merged)
+        except FokkerError:
+            raise
+        except (TypeError, AttributeError, LookupError, ValueError, ArithmeticError) as error:
+            given = ", ".join(f"{k}={_short(v)}" for k, v in merged.items()) or "its defaults"
+            first, last = grid[0].lam, grid[-1].lam
+            msg = (
+                f"{self.name} cannot be built with {given} on {steps} steps from lam = {first:g} "
+                f"to {last:g}: {type(error).__name__}: {' '.join(str(error).split())}"
+            )
+            raise InvalidPlanError(msg) from error
+
+    def _check_options(self, options: Mapping[str, Any]) -> None:
+        """Refuse an option that the builder does not have, with those that it has."""
+        taken = list(inspect.signature(self.build).parameters.values())[2:]
+        if any(p.kind is p.VAR_KEYWORD for p in taken):
+            return
+        known = [p.name for p in taken]
+        for name in options:
+            if name not in known:
+                accepted = ", ".join(known) or "none"
+                msg = f"{self.name} has no option {name!r}; accepted: {accepted}"
+                raise InvalidPlanError(msg)
+
+
+def _short(value: Any) -> str:
+    shown = repr(value)
+    return shown if len(shown) <= 40 else type(value).__name__
 
 
 _SAMPLERS: dict[str, Sampler] = {}

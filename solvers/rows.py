@@ -23,7 +23,7 @@ import numpy as np
 
 from .plan import Tape
 from .process import Array, Node, Process
-from .quadrature import exp_weights, integral_weights, phi
+from .quadrature import exp_weights, integral_weights, phi, rho_weights
 
 Output = tuple[int, Node]
 """A model output: its vector, and the node where the model was evaluated."""
@@ -147,11 +147,7 @@ def time_row(
     if t.sigma == 0.0:
         return noise_row(tape, s, t, x, outputs)
     nodes = [node.t for _, node in outputs]
-
-    def clock(rho: Array) -> Array:
-        return process.t_of_lam(-np.log(rho))
-
-    w = t.alpha * integral_weights(nodes, clock, s.rho, t.rho)
+    w = t.alpha * rho_weights(nodes, process.t_of_lam, s.lam, t.lam)
     return _euler_like(tape, s, t, x, outputs, w)
 
 

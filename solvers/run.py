@@ -23,7 +23,7 @@ from .events import Cancelled
 from .events import Event as Event
 from .heads import check_heads
 from .model import Model
-from .noise import NoiseSource
+from .noise import NoiseSource, source_of
 from .plan import Lin, Plan
 from .tuples import Parts, TupleEvent, TupleRun, run_tuple
 
@@ -130,7 +130,8 @@ def run(
         step, time and sample ids. Where nobody looks on, one look may serve two evaluations; on
         a device all of them are read at the end of the run.
     InvalidPlanError
-        If inputs, noise, steps or heads are asked for that do not exist.
+        If inputs, noise, steps or heads are asked for that do not exist, or ``noise`` is neither a
+        seed nor a source.
     """
     if isinstance(x, tuple):
         return run_tuple(
@@ -152,7 +153,7 @@ def run(
             plan,
             model,
             x,
-            noise=noise,
+            noise=None if noise is None else source_of(noise),
             callback=callback,
             save_at=wanted,
             compiled=compiled,

@@ -43,7 +43,12 @@ class FailingDisk:
             return opening(path, flags, *args, **more)
 
         monkeypatch.setattr(os, "open", opened)
-        monkeypatch.setattr(os, "fdopen", lambda *args, **more: _File(self, given(*args, **more)))
+
+        def written(number: int, mode: str = "r", *args: Any, **more: Any) -> Any:
+            file = given(number, mode, *args, **more)
+            return _File(self, file) if "w" in mode else file
+
+        monkeypatch.setattr(os, "fdopen", written)
 
     def step(self, name: str) -> None:
         """One call: it is counted, and fails if it is its turn."""

@@ -2,6 +2,7 @@
 
 ==================  ===============================================================================
 ``paired``          error to a fine solution from the same starts, with intervals and verdicts
+``best``            who may be the best of many, from the same starts
 ``few``             intervals of few numbers, as wide as Student's
 ``kernel``          unbiased MMD with its variance; closed form between Gaussians
 ``sliced``          closed form of sliced W2 between Gaussians; how far two samples of one law are

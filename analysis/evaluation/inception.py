@@ -30,6 +30,7 @@ from ...solvers.errors import AnalysisError
 WEIGHTS = "weights-inception-2015-12-05.safetensors"
 VARIABLE = "FOKKER_INCEPTION_WEIGHTS"
 FEATURES = 2048
+_METRICS = "torchmetrics.image.fid", "torchmetrics.image.kid"
 _BATCH = 50
 
 
@@ -50,12 +51,10 @@ def places() -> tuple[Path, ...]:
 
 def why_not() -> str:
     """Empty if FID and KID can be computed; else one sentence: what to install, where to put."""
-    for module in ("torchmetrics.image.fid", "torch_fidelity"):
-        try:
-            importlib.import_module(module)
-        except ImportError as error:
-            wanted = (error.name or module).partition(".")[0].replace("_", "-")
-            return f"FID and KID need {wanted}, which is missing: 'pip install {wanted}' brings it"
+    for module in (_METRICS[0], "torch_fidelity"):
+        missing = _missing(module)
+        if missing:
+            return missing
     looked = places()
     if not any(p.is_file() for p in looked):
         return (
@@ -63,6 +62,19 @@ def why_not() -> str:
             f"{' and '.join(map(str, looked))}; name the file by {VARIABLE}, or see "
             "fokker.analysis.evaluation.inception for how to make it"
         )
+    return ""
+
+
+def _missing(module: str) -> str:
+    """Why a module cannot be imported; empty if it can."""
+    try:
+        importlib.import_module(module)
+    except ModuleNotFoundError as error:
+        wanted = (error.name or module).partition(".")[0].replace("_", "-")
+        return f"FID and KID need {wanted}, which is missing: 'pip install {wanted}' brings it"
+    except Exception as error:  # a torchvision of another torch raises RuntimeError
+        found = f"{type(error).__name__}: {error}".splitlines()[0]
+        return f"FID and KID need {module}, which is installed but cannot be imported: {found}"
     return ""
 
 
@@ -101,11 +113,11 @@ def inception_distances(
     if size < 2 or subsets < 1:
         msg = f"FID and KID need at least two images in each set, got {[len(p) for p in pair]}"
         raise AnalysisError(msg)
-    try:
-        fid_class = importlib.import_module("torchmetrics.image.fid").FrechetInceptionDistance
-        kid_class = importlib.import_module("torchmetrics.image.kid").KernelInceptionDistance
-    except ImportError as error:
-        raise AnalysisError(why_not() or str(error)) from error
+    missing = _missing(_METRICS[0]) or _missing(_METRICS[1])
+    if missing:
+        raise AnalysisError(missing)
+    fid_class = importlib.import_module(_METRICS[0]).FrechetInceptionDistance
+    kid_class = importlib.import_module(_METRICS[1]).KernelInceptionDistance
     net = extractor if extractor is not None else _inception()
     fid = fid_class(feature=net)
     kid = kid_class(feature=net, subset_size=size, subsets=subsets)
@@ -147,7 +159,9 @@ def _bytes(images: Tensor) -> Tensor:
     if not bool(torch.isfinite(images).all()):
         msg = "images must be finite"
         raise AnalysisError(msg)
-    levels = ((images.detach() + 1.0) * 127.5).round().clamp(0, 255).to(torch.uint8)
+    # half precision has fewer numbers near 1 than there are levels: one more rounding moves some
+    images = images.detach().to(torch.promote_types(images.dtype, torch.float32))
+    levels = ((images + 1.0) * 127.5).round().clamp(0, 255).to(torch.uint8)
     return (levels.expand(-1, 3, -1, -1) if shape[1] == 1 else levels).cpu()
 
 

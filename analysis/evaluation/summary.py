@@ -45,7 +45,10 @@ def evaluate(
     dict
         ``sliced_w2`` with what chance gives for samples of these sizes, ``mmd`` (square and
         deviation, of 2000 rows chosen by chance where there are more), ``digits`` and
-        ``inception`` where they apply (or why they do not).
+        ``inception`` where they apply (or why they do not). Samples whose classes go round scatter
+        less than independent ones, so that both numbers may be a little below what chance gives:
+        the square by ``(k_same - k_other)(1 - 1/K)/(n - 1)`` for K classes, with the mean kernels
+        of two of one class and of two classes.
 
     Raises
     ------

@@ -2,8 +2,10 @@
 
 A sampler of an SDE has no paired error to the ODE. What can be compared is the law of its ends
 with that of the fine solution from other starts: unbiased MMD squared, with one length of the
-kernel for all. From few starts that resolves little: it finds who is badly wrong. So the order is
-that of the exact W2 on the Gaussian surrogate, which needs no samples.
+kernel for all. Both have their classes in the same order, so they are compared in pairs
+(:func:`~fokker.analysis.evaluation.kernel.paired_mmd`). From few starts that resolves little: it
+finds who is badly wrong. So the order is that of the exact W2 on the Gaussian surrogate, which
+needs no samples.
 """
 
 from __future__ import annotations
@@ -14,7 +16,7 @@ from typing import NamedTuple
 
 from ...solvers.errors import FokkerError
 from ...solvers.run import run
-from ..evaluation.kernel import KernelDistance, unbiased_mmd
+from ..evaluation.kernel import KernelDistance, paired_mmd
 from ..two_samples import median_distance
 from .candidates import Candidate
 from .reference import Reference
@@ -58,7 +60,7 @@ def law_rows(
         except FokkerError as error:
             rows.append(LawRow(c, None, surrogates[c.name], True, str(error)))
             continue
-        found = unbiased_mmd(x.double().flatten(1), ends, bandwidth=width)
+        found = paired_mmd(x.double().flatten(1), ends, bandwidth=width)
         rows.append(LawRow(c, found, surrogates[c.name], False, ""))
     other.spent += own.spent
     rows.sort(key=lambda r: math.inf if r.surrogate is None else r.surrogate.w2)

@@ -65,10 +65,11 @@ def class_mixture(ends: Tensor, labels: Sequence[int]) -> LowRankMixture | str:
     r = min(RANK, free, d - 1)
     kept = (1 - shrink) * values[:r] ** 2 / free + shrink * spread
     rest = max(0.0, (d * spread - kept.sum()) / (d - r))
-    factor = torch.from_numpy(basis[:r].T * np.sqrt((kept - rest).clip(0)))
+    factor = torch.zeros(d, max(r, 1), dtype=torch.float64)  # on the line all is spread evenly
+    factor[:, :r] = torch.from_numpy(basis[:r].T * np.sqrt((kept - rest).clip(0)))
     return LowRankMixture(
         torch.from_numpy(counts / n), torch.from_numpy(means),
-        factor.expand(len(names), d, r).contiguous(), rest**0.5,
+        factor.expand(len(names), *factor.shape).contiguous(), rest**0.5,
     )  # fmt: skip
 
 

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from ...solvers.networks.identity import network_digest
 from ..record import plain
 from .candidates import Candidate
 from .race import Runner
@@ -33,6 +34,7 @@ def record(found: Recommendation) -> dict[str, Any]:
                 "shape": list(network.shape),
                 "classes": network.classes,
                 "lam_range": list(network.lam_range),
+                "SHA-256": network_digest(network),
                 "about": dict(network.about),
             },
             "settings": {

@@ -12,10 +12,12 @@ import torch
 
 from ...solvers.checks import usable_device
 from ...solvers.errors import AnalysisError
+from ...solvers.jobs.limits import MOST_IMAGES, MOST_STEPS, within
 from ...solvers.networks.network import Network
 from ...solvers.plan import Plan
 from ...solvers.process import Array
-from ..evaluation.paired import By, PairedErrors, best_group
+from ..evaluation.best import best_group, check_ranking
+from ..evaluation.paired import By, PairedErrors
 from .candidates import SPACINGS, Candidate, candidates
 from .laws import LawRow, law_rows
 from .mixture import OnMixture, on_mixture
@@ -23,6 +25,9 @@ from .race import Progress, Runner, advance, race
 from .reference import Reference, reference
 from .starts import Starts
 from .surrogate import SurrogateError, statistics, surrogate_error
+
+MOST_NFE = 1000
+"""Of a budget: there every sampler is as good as its order, and all plans of it are built."""
 
 
 @dataclass(frozen=True)
@@ -58,6 +63,11 @@ class Settings:
         What they are ranked by: ``"typical"`` (the geometric mean over starts) or ``"rms"``.
     level : float
         Confidence of intervals and of the group.
+
+    Raises
+    ------
+    AnalysisError
+        For a budget, starts or steps that would run away.
     """
 
     nfe: int = 10
@@ -75,6 +85,12 @@ class Settings:
     confirm: bool = False
     by: By = "typical"
     level: float = 0.95
+
+    def __post_init__(self) -> None:
+        check_ranking(self.by, self.level)
+        within("the budget of a recommendation", self.nfe, MOST_NFE, AnalysisError)
+        within("the starts of a recommendation", self.starts, MOST_IMAGES, AnalysisError)
+        within("the steps of the reference", self.reference_steps, MOST_STEPS, AnalysisError)
 
 
 @dataclass(frozen=True, eq=False)
@@ -218,10 +234,8 @@ def recommend(
 
 
 def _starts(network: Network, asked: Settings, seed: int) -> Starts:
-    return Starts(
-        network, asked.starts, seed, asked.labels, asked.guidance,
-        asked.dtype or torch.float64, asked.device,
-    )  # fmt: skip
+    dtype = asked.dtype or torch.float64
+    return Starts(network, asked.starts, seed, asked.labels, asked.guidance, dtype, asked.device)
 
 
 def _ranked(

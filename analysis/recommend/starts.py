@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from ...solvers.errors import AnalysisError
+from ...solvers.jobs.limits import within_memory
 from ...solvers.jobs.trial import starts
 from ...solvers.model import Model
 from ...solvers.networks.network import Network
@@ -53,6 +54,7 @@ class Starts:
         if self.count < 4:
             msg = f"at least 4 starts are needed for an interval, got {self.count}"
             raise AnalysisError(msg)
+        within_memory(self.count, self.network.shape, AnalysisError)
         if self.labels is not None and len(self.labels) != self.count:
             msg = f"{self.count} starts need as many labels, got {len(self.labels)}"
             raise AnalysisError(msg)

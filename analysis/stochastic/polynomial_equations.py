@@ -99,7 +99,7 @@ def monomials(points: Array, powers: Array) -> Array:
 def _fitted(points: Array, powers: Array, values: Array) -> Array:
     """Coefficients of polynomials from their values, (count, functions)."""
     basis = monomials(points, powers)
-    found = np.linalg.lstsq(basis, values, rcond=None)[0]
+    found = np.asarray(np.linalg.lstsq(basis, values, rcond=None)[0], float)
     gap = float(np.abs(basis @ found - values).max())
     if not gap < _FIT * (1 + float(np.abs(values).max())):
         msg = f"a step is no polynomial of the expected weight: the fit leaves {gap:.1e}"

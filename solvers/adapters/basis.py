@@ -134,6 +134,10 @@ class BasisSession:
     def draw(self, like: Tensor) -> Tensor:
         """The next leaf."""
         k, out = self._leaf()
+        if like.numel() != out.numel():
+            have, want = tuple(like.shape), tuple(out.shape)
+            msg = f"noise is drawn of shape {have} for states of shape {want}: one field is needed"
+            raise ForeignError(msg, kind="not supported")
         self.events.append(Event("noise", k))
         return out.to(like.dtype).reshape(like.shape).clone()
 

@@ -39,7 +39,7 @@ from ..checks import check_state
 from ..errors import FokkerError, InvalidPlanError, NonFiniteError
 from ..grids import Grid
 from ..model import Model
-from ..noise import CellNoise, NoiseSource
+from ..noise import NoiseSource, source_of
 from ..process import Process
 from ..registry import Sampler, get, register
 from .field import LAM, TIME, Clock, ReverseField
@@ -177,7 +177,7 @@ def as_source(noise: NoiseSource | int | None) -> NoiseSource:
     if noise is None:
         msg = "this black box draws noise: give noise=<seed> or a source of noise"
         raise InvalidPlanError(msg)
-    return CellNoise(noise) if isinstance(noise, int) else noise
+    return source_of(noise)
 
 
 def run_blackbox(

@@ -28,7 +28,7 @@ from ..grids import Grid
 from ..process import Process
 from .foreign import Foreign
 from .foreign_error import ForeignError
-from .levels import lam_of_rho, node_near
+from .levels import asked_level, node_near
 
 Function = Callable[..., Tensor]
 
@@ -114,7 +114,7 @@ def from_sigmas(
     def loop(session: Any, x: Tensor) -> Tensor:
         def model(y: Tensor, sigma: Any, *_: Any, **__: Any) -> Tensor:
             rho = float(torch.as_tensor(sigma, dtype=torch.float64).reshape(-1)[0])
-            node = node_near(process, grid.nodes, lam_of_rho(rho))
+            node = asked_level(label, process, grid.nodes, rho)
             return session.model(y * node.alpha, node, label=rho)
 
         sigmas = torch.tensor([node.rho for node in grid.nodes], dtype=x.dtype)

@@ -26,6 +26,11 @@ PREDICTIONS = {
     "flow_prediction": "flow",
 }
 _COSINE_SHIFT = 0.008
+_COMMON = {
+    "num_train_timesteps", "prediction_type", "timestep_spacing", "steps_offset", "sampler",
+    "final_sigmas_type", "rescale_betas_zero_snr", "sampler_options", "beta_start", "beta_end",
+}  # fmt: skip
+"""What a configuration may say without saying of which process it is."""
 
 
 def betas(
@@ -36,9 +41,12 @@ def betas(
     Raises
     ------
     InvalidProcessError
-        For an unknown schedule.
+        For an unknown schedule, and trained betas of another number.
     """
     if trained is not None:
+        if len(trained) != count:
+            msg = f"{len(trained)} trained_betas are given for num_train_timesteps = {count}"
+            raise InvalidProcessError(msg)
         return np.asarray(trained, dtype=np.float64)
     if schedule == "linear":
         return np.linspace(start, end, count)
@@ -67,17 +75,12 @@ def adopted(config: Mapping[str, Any], given: Mapping[str, Any]) -> dict[str, An
         If a configuration of another kind has no table and nobody has given one.
     """
     all_of_it = {**config, **given}
-    if {"beta_schedule", "trained_betas", "prediction_type"} <= set(config):  # ours, or whole
-        return dict(given)
-    if given.keys() & {"beta_schedule", "trained_betas"} or "beta_schedule" in config:
-        return dict(given)
-    if all_of_it.get("prediction_type") == "flow_prediction":
+    told = "beta_schedule" in all_of_it or "trained_betas" in given
+    if told or all_of_it.get("prediction_type") == "flow_prediction":
         return dict(given)
     if "shift" in config:
         return {**given, "prediction_type": "flow_prediction"}
-    known = {"num_train_timesteps", "prediction_type", "timestep_spacing", "steps_offset",
-             "final_sigmas_type", "rescale_betas_zero_snr", "sampler", "sampler_options"}  # fmt: skip
-    other = sorted(k for k in config if k not in known and not k.startswith("_"))
+    other = sorted(k for k in config if k not in _COMMON and not k.startswith("_"))
     if other:
         who = config.get("_class_name", f"a scheduler with {', '.join(other[:3])}")
         msg = (
@@ -117,8 +120,17 @@ def label(process: Process, node: Node, count: int) -> float:
 
 
 def level(process: Process, at: float, count: int) -> Node:
-    """The level of a time label."""
+    """The level of a time label.
+
+    Raises
+    ------
+    InvalidGridError
+        If the label is beyond the table.
+    """
     value = at / count if isinstance(process, RectifiedFlow) else (at + 1.0) / count
+    if not -1e-6 <= value <= 1.0 + 1e-6:  # a label may be rounded to float32
+        msg = f"the timestep {at:g} is beyond the {count} of num_train_timesteps"
+        raise InvalidGridError(msg)
     return process.node(min(max(value, 0.0), 1.0))
 
 

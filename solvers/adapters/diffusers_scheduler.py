@@ -29,8 +29,8 @@ Configuration (names of diffusers where it has one; what it does not know is ign
 Spacings ``lam`` and ``karras`` have time labels that are no integers, and hand them to the network
 as they are: none is rounded. ``order`` is the number of evaluations of a step, by which pipelines
 that begin in the middle count. The configuration of a scheduler of flows is taken for a flow; one
-that has no table of betas otherwise is refused. What it is often confused with is a scheduler that clips:
-``clip_sample`` and thresholding of other configurations are wrappers of the model here.
+that has no table of betas otherwise is refused. What it is often confused with is a scheduler that
+clips: ``clip_sample`` and thresholding of other configurations are wrappers of the model here.
 
 ``num_inference_steps`` counts steps, the one to sigma 0 included; samplers with a declared
 ``multiple`` need a number divisible by it.

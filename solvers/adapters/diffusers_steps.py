@@ -77,6 +77,13 @@ class PlanSteps:
         self.labels: tuple[float, ...] = ()
         self.run: Stepwise | None = None
 
+    def __getstate__(self) -> dict[str, Any]:
+        """Everything, but of the sampler only its name: a declaration holds functions."""
+        return {**self.__dict__, "sampler": self.sampler.name}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__dict__.update(state, sampler=get(state["sampler"]))
+
     def set(self, steps: int) -> tuple[float, ...]:
         """Make the plan of ``steps`` steps; returns the label of each evaluation."""
         self.grid = grid_of(self.process, self.config, steps)
@@ -169,6 +176,12 @@ class PlanSteps:
     def add_noise(self, data: Tensor, noise: Tensor, at: Tensor) -> Tensor:
         """``alpha x_0 + sigma eps`` at the labels ``at``, shape (B,) or (1,)."""
         nodes = [level(self.process, float(v), self.count) for v in at.flatten().tolist()]
+        if len(nodes) not in (1, len(data)) or noise.shape != data.shape:
+            msg = (
+                f"noise {tuple(noise.shape)} and {len(nodes)} timesteps do not fit samples "
+                f"{tuple(data.shape)}"
+            )
+            raise ShapeError(msg)
         shape = (-1, *[1] * (data.ndim - 1))
         wide = torch.promote_types(data.dtype, torch.float32)
         pairs = torch.tensor([(n.alpha, n.sigma) for n in nodes], dtype=torch.float64)

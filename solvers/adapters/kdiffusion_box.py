@@ -32,7 +32,7 @@ from .callable_box import from_sigmas
 from .foreign import Foreign
 from .foreign_error import ForeignError
 from .intercept import Intercept
-from .levels import lam_of_rho, node_near
+from .levels import asked_level, lam_of_rho
 
 SIGMA_MIN, SIGMA_MAX = 0.002, 80.0
 """The levels of the EDM paper, the default of :func:`native`."""
@@ -107,7 +107,7 @@ def _between(
     def loop(session: Any, x: Tensor) -> Tensor:
         def model(y: Tensor, sigma: Any, **_: Any) -> Tensor:
             rho = float(torch.as_tensor(sigma, dtype=torch.float64).reshape(-1)[0])
-            node = node_near(process, (start, end), lam_of_rho(rho))
+            node = asked_level(f.__name__, process, (start, end), rho)
             return session.model(y, node, label=rho)
 
         def noise(a: Any, b: Any) -> Tensor:

@@ -215,7 +215,7 @@ class _Reader:
             flat = state.double().reshape(count, -1).numpy() / UNIT
             mixed |= bool(np.abs(flat - flat[:, :1]).max() > 1e-9 * max(1.0, np.abs(flat).max()))
             weights.append(flat[:, 0])
-        return (MIXES if mixed else None), session, weights
+        return (self._kind(MIXES) if mixed else None), session, weights
 
     def test(self, session: BasisSession, weights: list[Array]) -> tuple[str | None, float]:
         """What a sampler is that departs from its weights with leaves at random."""
@@ -229,24 +229,32 @@ class _Reader:
             except OtherCourse:
                 return STEERS, math.inf
             if twin.course() != again.course() or not torch.equal(end, twin_end):
-                msg = f"{self.foreign.name} gives another sample when it is run again"
-                raise ForeignError(msg, kind="keeps state")
+                raise self._changes()
             if again.course() != course:
                 return STEERS, math.inf
             here = self._departure(again, end, weights, values)
             gap = here if scale == UNIT else gap
             if not here <= allowed:
-                return (self._kind(values) if scale == UNIT else CLIPS), here
+                return (self._kind(BENDS) if scale == UNIT else CLIPS), here
         return None, gap
 
-    def _kind(self, values: Values) -> str:
-        """Whether a departure at the tiny scale is a constant."""
-        del values
-        try:
-            _, end = self.run(lambda _: torch.zeros(2, *self.shape, dtype=self.dtype))
-        except FokkerError:
-            return BENDS
-        return SHIFTS if bool(torch.isfinite(end).all() & (end != 0).any()) else BENDS
+    def _changes(self) -> ForeignError:
+        msg = f"{self.foreign.name} gives another sample when it is run again"
+        return ForeignError(msg, kind="keeps state")
+
+    def _kind(self, otherwise: str) -> str:
+        """Whether a departure at the tiny scale is a constant, or noise that nobody gave."""
+        ends = []
+        for _ in range(2):
+            try:
+                ends.append(self.run(lambda _: torch.zeros(2, *self.shape, dtype=self.dtype))[1])
+            except FokkerError:
+                return otherwise
+        if not all(bool(torch.isfinite(end).all()) for end in ends):
+            return otherwise
+        if not torch.equal(*ends):
+            raise self._changes()
+        return SHIFTS if bool((ends[0] != 0).any()) else otherwise
 
     def _departure(
         self, session: BasisSession, end: Tensor, weights: list[Array], values: Values

@@ -207,9 +207,7 @@ def adams_adaptive(
         If it does not arrive, or the model's output is not finite.
     """
     del noise
-    check_tolerance(tol)
-    check_strip(strip)
-    check_size(size)
+    tol, strip, size = check_tolerance(tol), check_strip(strip), check_size(size)
 
     def stepper(lam_start: float, lam_end: float) -> Stepper[Walk]:
         return AdaptiveAdams(process, lam_start, lam_end, tol, strip, size)

@@ -14,7 +14,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ..checks import check_state
+from ..checks import check_finite, check_state
 from ..errors import InvalidGridError
 from ..model import Model
 from ..process import Array, Process
@@ -142,16 +142,17 @@ def adams_trajectory(
     >>> path.at(0.3).shape
     torch.Size([2, 3])
     """
-    check_tolerance(tol)
+    tol, strip, size = check_tolerance(tol), check_strip(strip), check_size(size)
     check_state(x, "x")
     if not -np.inf < lam_start < lam_end < np.inf:
         msg = f"need finite lam_start < lam_end, got {lam_start} and {lam_end}"
         raise InvalidGridError(msg)
-    stepper = Recorder(process, lam_start, lam_end, tol, check_strip(strip), check_size(size))
+    stepper = Recorder(process, lam_start, lam_end, tol, strip, size)
     with torch.no_grad():
         begin = stepper.step(model, stepper.init(x))  # asks at the start
         stepper.steps.extend(
             Steps([lam_start], [row], [out[0]]) for row, out in zip(x, begin.outputs, strict=True)
         )
         end = march(stepper, model, x, begin=begin)
+    check_finite(end.x, "the sample", range(len(x)))
     return Trajectory(process, strip, size, stepper.steps, end.x, int(end.nfe.max()))

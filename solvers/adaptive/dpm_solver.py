@@ -38,7 +38,7 @@ from ..quadrature import phi
 from ..registry import Sampler, register
 from ..stepper import StepError, Stepper, StepperRun
 from .dpmpp_12 import FIRST, SAFETY
-from .ends import ask_some, run_adaptive
+from .ends import ask_some, check_tolerance, run_adaptive
 
 CONTROLS = ("sample", "batch")
 _LEAST = 1e-12  # a step this short does not move lam
@@ -197,16 +197,14 @@ def dpm_solver_adaptive(
         If it does not arrive, or the model's output is not finite.
     """
     del noise
-    atol = tol if atol is None else atol
-    if order not in (2, 3) or control not in CONTROLS or not (0 < tol < 1 and 0 < atol < 1):
-        msg = (
-            f"need order 2 or 3, control in {CONTROLS}, tol and atol in (0, 1); "
-            f"got order={order}, control={control!r}, tol={tol}, atol={atol}"
-        )
+    rtol = check_tolerance(tol)
+    floor = rtol if atol is None else check_tolerance(atol, "atol")
+    if order not in (2, 3) or control not in CONTROLS:
+        msg = f"need order 2 or 3 and control in {CONTROLS}, got {order} and {control!r}"
         raise InvalidPlanError(msg)
 
     def stepper(lam_start: float, lam_end: float) -> Stepper[State]:
-        return AdaptiveNoise(process, lam_start, lam_end, order, tol, atol, control)
+        return AdaptiveNoise(process, lam_start, lam_end, order, rtol, floor, control)
 
     return run_adaptive(stepper, model, process, grid, x, "noise")
 

@@ -138,7 +138,7 @@ def dpmpp_12_adaptive(
         If it does not arrive, or the model's output is not finite.
     """
     del noise
-    check_tolerance(tol)
+    tol = check_tolerance(tol)
 
     def stepper(lam_start: float, lam_end: float) -> Stepper[State]:
         return Adaptive12(process, lam_start, lam_end, tol)

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from ..asking import asked
-from ..checks import check_finite, check_state
+from ..checks import check_finite, check_state, real_number
 from ..errors import InvalidGridError, InvalidPlanError
 from ..grids import Grid
 from ..model import Model, convert, for_rows
@@ -49,11 +49,19 @@ def ask_some(
     return new
 
 
-def check_tolerance(tol: float) -> None:
-    """Refuse a tolerance outside (0, 1)."""
+def check_tolerance(tol: float, name: str = "tol") -> float:
+    """A tolerance as a float, if it is a number in (0, 1).
+
+    Raises
+    ------
+    InvalidPlanError
+        Otherwise.
+    """
+    tol = real_number(tol, name)
     if not 0 < tol < 1:
-        msg = f"tol must lie in (0, 1), got {tol}"
+        msg = f"{name} must lie in (0, 1), got {tol}"
         raise InvalidPlanError(msg)
+    return tol
 
 
 def run_adaptive(

@@ -16,8 +16,9 @@ three nodes. The next call is skipped if the sample is *stable*::
 and two guesses of the output that was not asked for:
 
 * ``"newton"``: the parabola in lam through the newest three real data predictions.
-* ``"extrapolated"``: ``(x_hat - sigma eps)/alpha``, the newest noise prediction at the
-  extrapolated state, as published; off by O(h).
+* ``"extrapolated"``: ``(x_hat - sigma eps)/alpha``, the newest noise prediction that was asked for
+  at the extrapolated state, as published; off by O(h). The velocity of a skipped node is made of
+  that noise prediction too.
 
 The reference code takes one decision for the whole batch, by the mean of the products, so that a
 sample depends on its company; here each has its own. What is not here: pruning of tokens, which
@@ -37,7 +38,7 @@ from torch import Tensor
 
 from ..asking import asked
 from ..batch import column
-from ..checks import check_finite, check_state
+from ..checks import check_finite, check_state, real_number, whole_number
 from ..errors import InvalidGridError, InvalidPlanError
 from ..grids import Grid
 from ..model import Model, for_rows
@@ -62,6 +63,7 @@ class State(NamedTuple):
     row: Tensor  # (B,) how many calls have been skipped in a row
     guess: Tensor  # the published guess of the data prediction, where skipped
     data: Tensor | None  # data prediction used in the last step, asked or guessed
+    noise: Tensor | None  # noise prediction used in the last step
     real: tuple[Tensor, ...]  # real data predictions of each sample
     lams: tuple[Array, ...]  # where they were made, (B,) each
     velocities: tuple[Tensor, ...]  # dx/dt at the last nodes
@@ -84,7 +86,7 @@ class Sada:
     def init(self, x: Tensor) -> State:
         """Every sample at the first node, nothing known."""
         no = torch.zeros(x.shape[0], dtype=torch.bool, device=x.device)
-        return State(x, 0, no, no.long(), x, None, (), (), (), ())
+        return State(x, 0, no, no.long(), x, None, None, (), (), (), ())
 
     def done(self, state: State) -> bool:
         """Whether the grid has come to its end."""
@@ -98,8 +100,10 @@ class Sada:
         x = self._advance(state, s, t, data)
         made = (*state.asked, ~state.skip)
         noise = (state.x - s.alpha * data) / s.sigma
+        if self.guess == "extrapolated" and state.noise is not None:
+            noise = torch.where(column(state.skip, state.x), state.noise, noise)
         velocities = (self._velocity(state.x, noise, s), *state.velocities)[:_MEMORY]
-        state = state._replace(data=data, velocities=velocities, asked=made)
+        state = state._replace(data=data, noise=noise, velocities=velocities, asked=made)
         return self._decide(state._replace(step=state.step + 1), x, t, noise)
 
     def _ask(self, model: Model, state: State, s: Node) -> State:
@@ -244,6 +248,8 @@ def sada(
     if criterion not in CRITERIA or guess not in GUESSES:
         msg = f"criterion must be in {CRITERIA} and guess in {GUESSES}, got {criterion}, {guess}"
         raise InvalidPlanError(msg)
+    first, last, most = (whole_number(n, "a number of calls") for n in (first, last, most))
+    slack = real_number(slack, "slack")
     if first < 1 or last < 1 or most < 0:
         msg = f"need first >= 1, last >= 1 and most >= 0, got {first}, {last} and {most}"
         raise InvalidPlanError(msg)

@@ -25,6 +25,7 @@ from itertools import pairwise
 
 import numpy as np
 
+from ..checks import whole_number
 from ..errors import InvalidPlanError
 from ..grids import Grid
 from ..ops import Eval, Input
@@ -73,7 +74,7 @@ def taylorseer(degree: int) -> Rule:
 
 
 def _check_degree(degree: int) -> None:
-    if degree < 0:
+    if whole_number(degree, "the degree of an extrapolation") < 0:
         msg = f"the degree of an extrapolation must be at least 0, got {degree}"
         raise InvalidPlanError(msg)
 
@@ -88,8 +89,9 @@ def every(interval: int, first: int = 1) -> Callable[[int], bool]:
     Raises
     ------
     InvalidPlanError
-        If one of the two is less than 1.
+        If one of the two is less than 1, or no whole number.
     """
+    interval, first = (whole_number(n, "a number of evaluations") for n in (interval, first))
     if interval < 1 or first < 1:
         msg = f"caching needs interval >= 1 and first >= 1, got {interval} and {first}"
         raise InvalidPlanError(msg)

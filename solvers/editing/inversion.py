@@ -97,7 +97,8 @@ def pair_plan(sampler: Sampler, process: Process, grid: Grid, **options: Any) ->
     if grid.to_zero:
         msg = f"{sampler.name} has no way back from sigma = 0; end the grid at a finite lam"
         raise NotInvertibleError(msg)
-    if "twin" in sampler(process, grid.part(0, sampler.multiple), carry=True).outputs:
+    pair = grid.part(0, min(sampler.multiple, len(grid)))
+    if "twin" in sampler(process, pair, carry=True).outputs:
         return sampler(process, grid, carry=True, resume=grid[0], **options)
     if len(grid) < 2:
         msg = f"a pair of {sampler.name} spans a step, so its grid needs 2 steps or more, got 1"

@@ -10,6 +10,7 @@ Source: Zhao, Wang, Zhou & Lu 2024, arXiv:2409.03755, sec. 3.2 and 3.3.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -17,9 +18,11 @@ from itertools import pairwise
 from typing import Any
 
 import numpy as np
+import torch
 from scipy.optimize import minimize_scalar
 from torch import Tensor
 
+from ..asking import asked
 from ..errors import InvalidPlanError
 from ..grids import Grid, grid_from_lams
 from ..model import Model
@@ -45,7 +48,11 @@ def reference_states(
     plan = multistep(process, fine, order=3, start="rk")
     saved = run(plan, model, starts, save_at=range(0, len(lams), parts)).saved
     states = [saved[k] for k in range(0, len(lams), parts)]
-    return [*states, model(states[-1], nodes[-1].t)] if grid.to_zero else states
+    if not grid.to_zero:
+        return states
+    with torch.no_grad():
+        last = asked(model, states[-1], nodes[-1].t)
+    return [*states, grid[-1].alpha * last]
 
 
 def fit_ratios(
@@ -69,10 +76,14 @@ def fit_ratios(
     Raises
     ------
     InvalidPlanError
-        For fewer than ``fewest`` (256) starts: a fit to a few does not carry over to others.
+        For fewer than ``fewest`` (256) starts: a fit to a few does not carry over to others; and
+        for bounds that are none.
     """
     if len(starts) < fewest:
         msg = f"ratios need at least {fewest} starts to fit on, got {len(starts)}"
+        raise InvalidPlanError(msg)
+    if not -math.inf < bounds[0] < bounds[1] < math.inf:
+        msg = f"ratios need finite bounds low < high, got {bounds}"
         raise InvalidPlanError(msg)
     truth = reference_states(model, process, grid, starts)
     build = partial(dc_solver, process, order=order, **options)
@@ -107,7 +118,8 @@ def _best(
 class RatioSurface:
     """Ratios as a polynomial of place in the run, guidance scale and number of steps (CPR).
 
-    ``r(i, N, w) = sum_{abc} k_abc (i/N)^a w^b (1/N)^c``, by least squares over fitted ratios.
+    ``r(i, N, w) = sum_{abc} k_abc (i/N)^a (w/4)^b (6/N)^c``, by least squares over fitted ratios,
+    all coefficients at once (in the paper one polynomial after another).
     Ratios of steps before the third are 1. Inside the range of what it was fitted to it replaces
     a search; outside it is an extrapolation and is refused.
     """
@@ -128,10 +140,13 @@ class RatioSurface:
         Raises
         ------
         InvalidPlanError
-            If there are fewer ratios than coefficients.
+            If there are fewer ratios than coefficients, or not one ratio for each step.
         """
         rows, values = [], []
         for (n, w), ratios in found.items():
+            if len(ratios) != n:
+                msg = f"a run of {n} steps has {n} ratios, got {len(ratios)}"
+                raise InvalidPlanError(msg)
             for i in range(CACHE - 1, n):
                 rows.append(_features(i, n, w, degrees))
                 values.append(ratios[i])

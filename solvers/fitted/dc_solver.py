@@ -16,13 +16,14 @@ Source: Zhao, Wang, Zhou & Lu 2024, arXiv:2409.03755, sec. 3.2 and 3.3.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from functools import partial
 from typing import Any
 
 import numpy as np
 from torch import Tensor
 
+from ..checks import real_number, whole_number
 from ..errors import InvalidPlanError
 from ..grids import Grid
 from ..model import Model
@@ -55,6 +56,14 @@ def moved_weights(nodes: Sequence[Node], ratio: Any, clock: str = "t") -> list[A
             w = w * ((u - b) / (a - b)) if i != j else w
         weights.append(w)
     return weights
+
+
+def _listed(ratios: Any) -> list[Any]:
+    """Tensors as they are, all else as floats."""
+    if isinstance(ratios, str) or not isinstance(ratios, Iterable):
+        msg = f"ratios are one number for each step, got {ratios!r}"
+        raise InvalidPlanError(msg)
+    return [r if isinstance(r, Tensor) else real_number(r, "a ratio") for r in ratios]
 
 
 def _is_one(ratio: Any) -> bool:
@@ -109,13 +118,13 @@ def dc_solver(
         If there is not one ratio for each step, or an option is unknown.
     """
     del process  # the nodes of the grid carry all coefficients
-    if order < 1 or rule not in RULES or clock not in CLOCKS:
+    if whole_number(order, "the order") < 1 or rule not in RULES or clock not in CLOCKS:
         msg = (
             f"need order >= 1, rule in {tuple(RULES)}, clock in {CLOCKS}; "
             f"got order={order}, rule={rule!r}, clock={clock!r}"
         )
         raise InvalidPlanError(msg)
-    ratios = [1.0] * len(grid) if ratios is None else list(ratios)
+    ratios = [1.0] * len(grid) if ratios is None else _listed(ratios)
     if len(ratios) != len(grid):
         msg = f"need one ratio for each of the {len(grid)} steps, got {len(ratios)}"
         raise InvalidPlanError(msg)

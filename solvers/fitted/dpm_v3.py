@@ -26,6 +26,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from torch import Tensor
 
+from ..checks import whole_number
 from ..errors import InvalidPlanError
 from ..grids import Grid
 from ..model import Model
@@ -204,8 +205,11 @@ def dpm_v3(
         If the statistics do not cover the grid, or the order or the corrector is impossible.
     """
     del process  # the nodes of the grid carry all coefficients
-    if order < 1 or corrector not in (None, 0, 1):
+    if whole_number(order, "the order") < 1 or corrector not in (None, 0, 1):
         msg = f"need order >= 1 and a corrector None, 0 or 1, got {order} and {corrector}"
+        raise InvalidPlanError(msg)
+    if not isinstance(statistics, (Statistics, type(None))):
+        msg = f"need Statistics (see statistics_v3.py), got {type(statistics).__name__}"
         raise InvalidPlanError(msg)
     statistics = statistics or DATA_STATISTICS
     tape = Tape()

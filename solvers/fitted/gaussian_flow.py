@@ -21,119 +21,24 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from ..checks import check_state
-from ..errors import InvalidPlanError, ShapeError
+from ..checks import real_number
+from ..errors import InvalidPlanError
 from ..grids import Grid
 from ..model import Model
 from ..noise import NoiseSource
+from ..plan_algebra import to_prediction
 from ..process import Array, Node, Process
 from ..registry import get, sampler
 from ..run import run
 from ..stepper import StepperRun
-
-
-@dataclass(frozen=True, eq=False)
-class GaussianStatistics:
-    """Mean and covariance of data, the covariance by its leading directions.
-
-    Attributes
-    ----------
-    mean : Tensor
-        m, (d,), float64.
-    basis : Tensor
-        U by columns, (d, r), orthonormal, r <= d.
-    variances : Tensor
-        c^2 along them, (r,).
-    rest : float
-        Variance of every direction orthogonal to U; 0 is the null space of a low-rank covariance.
-    """
-
-    mean: Tensor
-    basis: Tensor
-    variances: Tensor
-    rest: float = 0.0
-
-    def __post_init__(self) -> None:
-        d, r = self.basis.shape
-        gap = (self.basis.mT @ self.basis - torch.eye(r).to(self.basis)).abs().max()
-        if self.mean.shape != (d,) or self.variances.shape != (r,) or not 0 < r <= d:
-            msg = (
-                f"need a mean (d,), a basis (d, r) and variances (r,), r <= d; got "
-                f"{tuple(self.mean.shape)}, {tuple(self.basis.shape)}, "
-                f"{tuple(self.variances.shape)}"
-            )
-            raise ShapeError(msg)
-        least = min(float(self.variances.min()), self.rest)
-        if not (least >= 0.0 and float(gap) < 1e-8):
-            msg = (
-                f"need an orthonormal basis and variances >= 0; got a basis off by {float(gap):g} "
-                f"and a variance {least:g}"
-            )
-            raise InvalidPlanError(msg)
-
-    @classmethod
-    def from_moments(
-        cls, mean: Tensor, cov: Tensor, rank: int | None = None
-    ) -> GaussianStatistics:
-        """From m (d,) and C (d, d); of ``rank`` directions, the others by their mean variance."""
-        values, vectors = torch.linalg.eigh(cov.double())
-        return cls._cut(mean.double(), values.flip(0).clamp_min(0.0), vectors.flip(1), rank)
-
-    @classmethod
-    def from_samples(cls, data: Tensor, rank: int | None = None) -> GaussianStatistics:
-        """From data (n, *D), by a singular value decomposition of the centred data.
-
-        Directions that n samples do not span have variance 0: without ``rank`` all of n - 1.
-
-        Raises
-        ------
-        ShapeError
-            For fewer than two samples.
-        """
-        flat = data.reshape(len(data), -1).double()
-        n, d = flat.shape
-        if n < 2:
-            msg = f"a covariance needs at least two samples, got {n}"
-            raise ShapeError(msg)
-        mean = flat.mean(0)
-        _, singular, right = torch.linalg.svd(flat - mean, full_matrices=False)
-        kept = min(n - 1, d)
-        values, vectors = singular[:kept] ** 2 / (n - 1), right[:kept].mT
-        return cls._cut(mean, values, vectors, rank)
-
-    @classmethod
-    def _cut(
-        cls, mean: Tensor, values: Tensor, vectors: Tensor, rank: int | None
-    ) -> GaussianStatistics:
-        if rank is None or rank >= len(values):
-            return cls(mean, vectors, values)
-        if rank < 1:
-            msg = f"the rank must be at least 1, got {rank}"
-            raise InvalidPlanError(msg)
-        outside = float(values[rank:].sum()) / (len(mean) - rank)
-        return cls(mean, vectors[:, :rank], values[:rank], outside)
-
-    def spread(self, node: Node) -> tuple[Tensor, float]:
-        """``v = alpha^2 c^2 + sigma^2`` along U, (r,), and outside."""
-        a2, s2 = node.alpha**2, node.sigma**2
-        return a2 * self.variances + s2, a2 * self.rest + s2
-
-    def scaled(self, x: Tensor, along: Tensor, outside: float) -> Tensor:
-        """``U diag(along) U^T x + outside (I - U U^T) x`` for x (B, d)."""
-        inner = x @ self.basis
-        return outside * x + (inner * (along - outside)) @ self.basis.mT
-
-    def to(self, like: Tensor) -> GaussianStatistics:
-        """The same on the device of ``like``, in float64."""
-        parts = (p.to(like.device) for p in (self.mean, self.basis, self.variances))
-        return GaussianStatistics(*parts, rest=self.rest)
+from .moments import GaussianStatistics as GaussianStatistics
+from .moments import checked
 
 
 def teleport(x: Tensor, statistics: GaussianStatistics, start: Node, end: Node) -> Tensor:
@@ -149,12 +54,8 @@ def teleport(x: Tensor, statistics: GaussianStatistics, start: Node, end: Node) 
     InvalidPlanError
         If the variance at the start is 0 in some direction.
     """
-    check_state(x, "x")
-    s = statistics.to(x)
+    s = checked(statistics, x)
     flat = x.reshape(len(x), -1).double()
-    if flat.shape[1] != len(s.mean):
-        msg = f"statistics of dimension {len(s.mean)} do not fit a state {tuple(x.shape)}"
-        raise ShapeError(msg)
     (before, before_rest), (after, after_rest) = s.spread(start), s.spread(end)
     if min(float(before.min()), before_rest) <= 0.0:
         msg = f"the Gaussian has no width in some direction at lam = {start.lam}: no flow from it"
@@ -168,9 +69,19 @@ def teleport(x: Tensor, statistics: GaussianStatistics, start: Node, end: Node) 
 
 
 def gaussian_denoiser(x: Tensor, statistics: GaussianStatistics, node: Node) -> Tensor:
-    """``E[x_0 | x_t = x]`` of the Gaussian, for x (B, *D)."""
-    s = statistics.to(x)
+    """``E[x_0 | x_t = x]`` of the Gaussian, for x (B, *D).
+
+    Raises
+    ------
+    ShapeError, InvalidPlanError
+        If statistics and x do not fit, or x_t has no width in some direction (at ``sigma = 0``
+        nothing is left to predict).
+    """
+    s = checked(statistics, x)
     v, rest = s.spread(node)
+    if min(float(v.min()), rest) <= 0.0:
+        msg = f"the Gaussian has no width in some direction at lam = {node.lam}: no denoiser there"
+        raise InvalidPlanError(msg)
     flat = x.reshape(len(x), -1).double() - node.alpha * s.mean
     outside = node.alpha * s.rest / rest
     out = s.mean + s.scaled(flat, node.alpha * s.variances / v, outside)
@@ -199,8 +110,11 @@ def emergence(lams: Array, amplitudes: Array) -> Array:
     Raises
     ------
     InvalidPlanError
-        If a mode has no power at the end: it never emerges.
+        If an amplitude is not finite, or a mode has no power at the end: it never emerges.
     """
+    if not np.isfinite(amplitudes).all():
+        msg = "amplitudes must be finite to say where a mode emerges"
+        raise InvalidPlanError(msg)
     if not (amplitudes[-1] > 0.0).all():
         msg = f"mode {int(np.argmin(amplitudes[-1]))} has no power at the last lam: no emergence"
         raise InvalidPlanError(msg)
@@ -217,12 +131,15 @@ def emergence(lams: Array, amplitudes: Array) -> Array:
 def plane_share(states: Sequence[Tensor], count: int = 2) -> Tensor:
     """Share of the variance of each trajectory in its first principal components, (B,).
 
-    ``states`` are K states (B, *D) along the trajectories.
+    ``states`` are K states (B, *D) along the trajectories. A trajectory that stands still lies in
+    any plane: its share is 1.
     """
     path = torch.stack([x.reshape(len(x), -1).double() for x in states], dim=1)
     singular = torch.linalg.svdvals(path - path.mean(1, keepdim=True))
     power = singular**2
-    return power[:, :count].sum(1) / power.sum(1)
+    total = power.sum(1)
+    share = power[:, :count].sum(1) / total.clamp_min(torch.finfo(total.dtype).tiny)
+    return torch.where(total > 0, share, 1.0)
 
 
 # -- the sampler ----------------------------------------------------------------------------------
@@ -268,11 +185,23 @@ def teleport_2m(
     """Jump to the last node at or below ``lam`` by the Gaussian flow, then sample with ``base``.
 
     Without statistics nothing is skipped. Evaluations are saved: as many as steps are skipped.
+    ``base`` is the name of a plan; the model is a data prediction whatever it asks for.
+
+    Raises
+    ------
+    InvalidPlanError
+        If ``base`` is no plan, or ``lam`` not a number.
+    ShapeError
+        As of :func:`teleport`.
     """
+    entry, lam = get(base), real_number(lam, "lam")
+    if entry.kind != "plan" or math.isnan(lam):
+        msg = f"a teleported run needs a plan and a lam, got the {entry.kind} {base} and {lam}"
+        raise InvalidPlanError(msg)
     skipped = 0
     if statistics is not None:
         skipped = sum(node.lam <= lam for node in grid.nodes[1:-1])
         x = teleport(x, statistics, grid[0], grid[skipped]) if skipped else x
     rest = grid.part(skipped, len(grid))
-    plan = get(base)(process, rest)
+    plan = to_prediction(entry(process, rest), "data")
     return StepperRun(run(plan, model, x, noise=noise).x, plan.nfe, len(rest), 0)

@@ -29,6 +29,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from ..asking import asked
+from ..checks import whole_number
 from ..errors import InvalidPlanError
 from ..grids import Grid
 from ..model import Model
@@ -39,7 +41,7 @@ from ..quadrature import lagrange, panel_rule
 from ..registry import sampler
 from ..run import run
 from ..stepper import StepperRun
-from .gaussian_flow import GaussianStatistics
+from .moments import GaussianStatistics, checked
 
 Output = tuple[int, int, Node]
 """State, model output, node."""
@@ -98,7 +100,7 @@ def preconditioned_adams(
     """
     del process  # the nodes of the grid carry all coefficients
     c2 = np.asarray(variances, dtype=np.float64)
-    if order < 1 or not (np.isfinite(c2).all() and (c2 >= 0).all()):
+    if whole_number(order, "the order") < 1 or not (np.isfinite(c2).all() and (c2 >= 0).all()):
         msg = f"need order >= 1 and finite variances >= 0, got {order} and {variances}"
         raise InvalidPlanError(msg)
     tape = Tape()
@@ -159,7 +161,7 @@ class Frame:
     """
 
     def __init__(self, statistics: GaussianStatistics, like: Tensor) -> None:
-        moved = statistics.to(like)
+        moved = checked(statistics, like)
         self.mean, self.basis = moved.mean.to(like.dtype), moved.basis.to(like.dtype)
         self.shape, self.whole = like.shape[1:], self.basis.shape[0] == self.basis.shape[1]
         along = moved.variances.cpu().numpy()
@@ -184,7 +186,7 @@ class Frame:
 
         def seen(z: Tensor, t: Any) -> Tensor:
             x = self.leave(z, process.node(float(t)).alpha)
-            return self.enter(model(x, t).to(z.dtype), 1.0)
+            return self.enter(asked(model, x, t), 1.0)
 
         return seen
 

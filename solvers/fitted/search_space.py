@@ -10,12 +10,13 @@ as in UniPC. Every genome is a plan of one evaluation a step: all of them cost t
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import Protocol, TypeVar
 
 import numpy as np
 
+from ..checks import real_number
 from ..errors import InvalidGridError, InvalidPlanError
 from ..grids import Grid
 from ..plan import Plan, Tape
@@ -49,9 +50,10 @@ def respaced(process: Process, grid: Grid, shares: Sequence[float]) -> Grid:
         ``alpha = 0``.
     """
     lams = _finite(grid)
-    w = np.asarray(shares, dtype=np.float64)
+    shares = shares if isinstance(shares, Iterable) else [shares]
+    w = np.array([real_number(share, "a share") for share in shares])
     if w.shape != (len(lams) - 1,) or not (np.isfinite(w) & (w > 0)).all():
-        msg = f"need {len(lams) - 1} positive shares, one for each finite step, got {list(shares)}"
+        msg = f"need {len(lams) - 1} positive shares, one for each finite step, got {w.tolist()}"
         raise InvalidGridError(msg)
     inner = lams[0] + (lams[-1] - lams[0]) * np.cumsum(w)[:-1] / w.sum()
     nodes = [process.node_at_lam(lam) for lam in inner.tolist()]

@@ -189,7 +189,8 @@ def searched_usf(
         If shares or choices do not match the number of steps.
     """
     moved = grid if shares is None else respaced(process, grid, shares)
-    if choices is not None and any(not isinstance(c, Choice) for c in choices):
-        msg = f"choices must be Choice objects, got {list(choices)}"
+    listed = isinstance(choices, (list, tuple)) and all(isinstance(c, Choice) for c in choices)
+    if choices is not None and not listed:
+        msg = f"choices must be Choice objects, one for each step, got {choices!r}"
         raise InvalidPlanError(msg)
     return unified(moved, choices, history=history[:1])

@@ -28,6 +28,8 @@ import torch
 from scipy.interpolate import CubicSpline
 from torch import Tensor
 
+from ..asking import asked
+from ..checks import real_number, whole_number
 from ..errors import InvalidPlanError
 from ..grids import Grid, grid_from_lams
 from ..model import Model
@@ -80,6 +82,9 @@ class Statistics:
 
 def constant(ell: float, s: float, b: float = 0.0) -> Statistics:
     """The same l, s, b at all levels: ``(1, 0, 0)`` data, ``(0, -1, 0)`` noise prediction."""
+    if not all(math.isfinite(v) for v in (ell, s, b)):
+        msg = f"l, s and b must be finite, got {ell}, {s} and {b}"
+        raise InvalidPlanError(msg)
 
     def at(lam: Array) -> tuple[Array, Array, Array]:
         return tuple(np.full(lam.shape, float(v)) for v in (ell, s, b))  # pyright: ignore
@@ -110,8 +115,20 @@ def gaussian_statistics(mean: Array, variances: Array) -> Statistics:
     ----------
     mean, variances : array
         m and c^2, both of the shape of one sample.
+
+    Raises
+    ------
+    InvalidPlanError
+        For a variance that is negative, numbers that are not finite, and two shapes.
     """
     mean, variances = np.asarray(mean, np.float64), np.asarray(variances, np.float64)
+    finite = np.isfinite(mean).all() and np.isfinite(variances).all()
+    if mean.shape != variances.shape or not finite or (variances < 0).any():
+        msg = (
+            "need a mean and variances >= 0, finite and of one shape, got shapes "
+            f"{mean.shape} and {variances.shape} and a least variance {variances.min():g}"
+        )
+        raise InvalidPlanError(msg)
 
     def at(lam: Array) -> tuple[Array, Array, Array]:
         snr = variances * np.exp(2 * lam).reshape(-1, *([1] * variances.ndim))
@@ -122,7 +139,19 @@ def gaussian_statistics(mean: Array, variances: Array) -> Statistics:
 
 
 def tabulated(lams: Array, ell: Array, s: Array, b: Array) -> Statistics:
-    """Cubic splines through tables of l, s, b over increasing lams, of shape (K,) or (K, *D)."""
+    """Cubic splines through tables of l, s, b over increasing lams, of shape (K,) or (K, *D).
+
+    Raises
+    ------
+    InvalidPlanError
+        For lams that do not increase, tables of another length, and numbers that are not finite.
+    """
+    fit = all(
+        len(np.asarray(table)) == len(lams) and np.isfinite(table).all() for table in (ell, s, b)
+    )
+    if not (fit and len(lams) > 1 and (np.diff(lams) > 0).all()):
+        msg = f"a table needs increasing lams and finite numbers for each, got lams {list(lams)}"
+        raise InvalidPlanError(msg)
     splines = [CubicSpline(lams, table) for table in (ell, s, b)]
 
     def at(lam: Array) -> tuple[Array, Array, Array]:
@@ -148,7 +177,7 @@ def jacobian_diagonal(model: Model, x: Tensor, t: float, *, probes: int, seed: i
     generator = torch.Generator().manual_seed(seed)
     with torch.enable_grad():
         point = x.detach().clone().requires_grad_()
-        out = model(point, t)
+        out = asked(model, point, t)
         if not out.requires_grad:
             msg = f"autograd cannot differentiate the model at t = {t}: its output has no gradient"
             raise InvalidPlanError(msg)
@@ -201,8 +230,16 @@ def estimate(
     Raises
     ------
     InvalidPlanError
-        For fewer than 64 starts or 4 nodes.
+        For fewer than 64 starts, 4 nodes or 1 probe, a step that is not positive and finite, and
+        a grid from alpha = 0.
     """
+    nodes, probes = (whole_number(n, "a number of nodes or probes") for n in (nodes, probes))
+    if probes < 1 or not 0 < real_number(step, "the step") < math.inf or grid[0].alpha == 0.0:
+        msg = (
+            "statistics need at least 1 probe, a positive step and a start at alpha > 0, "
+            f"got {probes}, {step} and alpha = {grid[0].alpha}"
+        )
+        raise InvalidPlanError(msg)
     if len(starts) < FEWEST or nodes < 4:
         msg = f"statistics need at least {FEWEST} starts and 4 nodes, got {len(starts)}, {nodes}"
         raise InvalidPlanError(msg)
@@ -227,14 +264,14 @@ def _regress(
     """``(s, b)`` at one level."""
     node = process.node_at_lam(lam)
     with torch.no_grad():
-        y, data = x / node.alpha, model(x, node.t)
+        y, data = x / node.alpha, asked(model, x, node.t)
         eps = (x - node.alpha * data) / node.sigma
         sides = []
         for other in (max(lam - step, process.lam_min), min(lam + step, process.lam_max)):
             near = process.node_at_lam(other)
             moved = y + (near.rho - node.rho) * eps  # along the flow, to first order
             keep = torch.as_tensor(1.0 - ell(other)).to(x)
-            sides.append((other, keep * moved - model(near.alpha * moved, near.t)))
+            sides.append((other, keep * moved - asked(model, near.alpha * moved, near.t)))
     (a, before), (b, after) = sides
     f = 0.5 * (before + after).double().cpu().numpy()
     rate = (after - before).double().cpu().numpy() / (b - a)

@@ -25,11 +25,23 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-from ..errors import FokkerError, ShapeError
+from ..errors import FokkerError, NonFiniteError, ShapeError
 
 
 class ForcingError(FokkerError, ValueError):
     """A strength of forcing outside [0, 1]."""
+
+
+def _check_jacobians(jacobians: Tensor, axes: int) -> None:
+    """Refuse what is no stack of finite square matrices."""
+    shape = tuple(jacobians.shape) if isinstance(jacobians, Tensor) else type(jacobians).__name__
+    square = isinstance(shape, tuple) and len(shape) >= axes and shape[-1] == shape[-2]
+    if not square or jacobians.numel() == 0 or not jacobians.is_floating_point():
+        msg = f"Jacobians must be floats of the shape (T, ..., d, d), got {shape}"
+        raise ShapeError(msg)
+    if not bool(torch.isfinite(jacobians).all()):
+        msg = "a Jacobian is not finite: no strength of forcing bounds it"
+        raise NonFiniteError(msg)
 
 
 def _check_alpha(alpha: float) -> None:
@@ -96,14 +108,14 @@ def log_growth(jacobians: Tensor, alpha: float = 0.0) -> Tensor:
         If a lies outside [0, 1].
     ShapeError
         If the Jacobians are not square.
+    NonFiniteError
+        If one is not finite.
     """
     _check_alpha(alpha)
-    if jacobians.dim() < 3 or jacobians.shape[-1] != jacobians.shape[-2] or not len(jacobians):
-        msg = f"Jacobians must have the shape (T, ..., d, d), got {tuple(jacobians.shape)}"
-        raise ShapeError(msg)
+    _check_jacobians(jacobians, 3)
     factor = math.log1p(-alpha) if alpha < 1.0 else -math.inf
-    product = torch.eye(jacobians.shape[-1], dtype=jacobians.dtype).expand(jacobians.shape[1:])
-    total, out = torch.zeros(jacobians.shape[1:-2], dtype=jacobians.dtype), []
+    product = torch.eye(jacobians.shape[-1]).to(jacobians).expand(jacobians.shape[1:])
+    total, out = jacobians.new_zeros(jacobians.shape[1:-2]), []
     for k, jacobian in enumerate(jacobians, start=1):
         product = jacobian @ product
         norm = torch.linalg.matrix_norm(product, ord=2)
@@ -117,7 +129,15 @@ def bounding_alpha(jacobians: Tensor) -> float:
     """``max(0, 1 - 1/max_k sigma_max(J_k))``: the least a that bounds every product by 1.
 
     The maximum runs over all Jacobians given, shape (..., d, d); it bounds what it has seen.
+
+    Raises
+    ------
+    ShapeError
+        If these are no square matrices of floating-point numbers.
+    NonFiniteError
+        If one is not finite: no a bounds it.
     """
+    _check_jacobians(jacobians, 2)
     largest = float(torch.linalg.matrix_norm(jacobians, ord=2).max())
     return max(0.0, 1.0 - 1.0 / largest) if largest > 0 else 0.0
 

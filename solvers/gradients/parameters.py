@@ -35,8 +35,6 @@ def wanted_parameters(model: Model, given: Sequence[Tensor] | None) -> tuple[Ten
     for k, p in enumerate(given):
         if not (isinstance(p, Tensor) and p.requires_grad):
             what = f"{p.dtype} {tuple(p.shape)}" if isinstance(p, Tensor) else type(p).__name__
-            msg = (
-                f"params[{k}] ({what}) wants no gradient; set requires_grad or leave it out"
-            )
+            msg = f"params[{k}] ({what}) wants no gradient; set requires_grad or leave it out"
             raise InvalidPlanError(msg)
     return tuple(given)

@@ -10,7 +10,6 @@ of steps; the gradient is that of the numbers that the sampler computed, to roun
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from numbers import Integral
 from typing import Any, NamedTuple
 
 import torch
@@ -21,7 +20,7 @@ from ..engine.weights import merged, usable
 from ..errors import InvalidPlanError, NonFiniteError, NotInvertibleError
 from ..heads import check_heads, head_of
 from ..model import Model
-from ..noise import CellNoise, NoiseSource
+from ..noise import NoiseSource, source_of
 from ..ops import sources
 from ..plan import Eval, Input, Lin, Noise, Plan, combine
 from ..run import run
@@ -89,7 +88,7 @@ def reversible_sample(
         raise InvalidPlanError(msg)
     inputs = {name: given[name] for name in plan.inputs}
     params = wanted_parameters(model, params)
-    source = CellNoise(int(noise)) if isinstance(noise, (int, Integral)) else noise
+    source = None if noise is None else source_of(noise)
     job = _Job(plan, model, tuple(undoing(plan)), source, len(inputs))
     values = _Reversible.apply(job, *inputs.values(), *params)
     return dict(zip(plan.outputs, values, strict=True))

@@ -32,10 +32,10 @@ from numpy.typing import NDArray
 from ..files import writable_folder, write_bytes_atomic, write_text_atomic, write_text_new
 from ..networks.errors import NetworkError
 from ..networks.identity import Probes, probes_differ
-from ..networks.strict_json import read_json
+from ..networks.strict_json import read_json, regular_file
 from .errors import JobError
 from .job import Job, determining, difference, identity
-from .pictures import png, to_pixels
+from .pictures import is_picture, png, to_pixels
 
 SCHEMA = 2
 ROOMS = ("arrays", "images", "parts", "checkpoints")
@@ -81,15 +81,16 @@ class Folder:
     ) -> None:
         self.job, self.pixels = job, pixels
         self.determining = {**determining(job, facts), "pixels": list(pixels) if pixels else None}
-        self.identity = identity(self.determining)
         self.path = writable_folder(path)
         self._left = self._halves()  # of a kill: what is written from now on may be another's
-        self.probes = self._claim(probe)
+        there = self._claim(probe)
+        self.identity = identity(there["job"])  # eta = 1 and 1.0 are one job, whoever came first
+        self.probes: Probes = there["probes"]
         for room in ROOMS:
             writable_folder(self.path / room)
 
-    def _claim(self, probe: Callable[[], Probes]) -> Probes:
-        """Find our job in the folder, or put it there; the probes that it was begun with."""
+    def _claim(self, probe: Callable[[], Probes]) -> dict[str, Any]:
+        """Find our job in the folder, or put it there; the record that it was begun with."""
         file, ours = self.path / "job.json", None
         if not file.exists():
             rooms = (self.path / room for room in ROOMS)
@@ -120,7 +121,7 @@ class Folder:
         if other:
             msg = f"{str(self.path)!r} holds another job: {other}; take another folder"
             raise JobError(msg)
-        return there["probes"]
+        return there
 
     # -- names, from ids alone -----------------------------------------------------------------
 
@@ -174,19 +175,24 @@ class Folder:
             k for k, (i, wanted) in enumerate(zip(ids, record["images"], strict=False))
             if _digest(_bytes(self.image(i)) or b"") != wanted
         ]  # fmt: skip
-        if wrong:
-            self._draw_again(ids, data, record, wrong)
-        return True
+        return self._draw_again(ids, data, record, wrong) if wrong else True
 
     def _draw_again(
         self, ids: Sequence[int], data: bytes, record: dict[str, Any], wrong: list[int]
-    ) -> None:
-        samples = np.load(io.BytesIO(data), allow_pickle=False)
+    ) -> bool:
+        try:
+            samples = np.load(io.BytesIO(data), allow_pickle=False)
+        except (ValueError, OSError, EOFError):  # a record that is right about no array at all
+            return False
+        good = samples.dtype == np.float32 and samples.ndim > 1 and len(samples) == len(ids)
+        if not (good and is_picture(samples.shape[1:]) and np.isfinite(samples).all()):
+            return False
         for k in wrong:
             drawn = self._png(samples[k])
             write_bytes_atomic(self.image(ids[k]), drawn)
             record["images"][k] = _digest(drawn)  # another version of the library packs otherwise
         self._write_record(ids, record)
+        return True
 
     # -- writing -------------------------------------------------------------------------------
 
@@ -238,8 +244,9 @@ def _read(path: Path) -> dict[str, Any] | None:
 
 def _bytes(path: Path) -> bytes | None:
     try:
-        return path.read_bytes()
-    except OSError:
+        with regular_file(path, "the file", NetworkError) as (file, _):
+            return file.read()
+    except NetworkError:
         return None
 
 

@@ -12,10 +12,12 @@ from typing import Any
 from ..networks.identity import brief
 from .errors import JobError
 from .labels import CYCLE, Labels
+from .limits import MOST_BATCH, MOST_IMAGES, MOST_STEPS
 from .spacing import SPACINGS
 
 STATES = ("float32", "float64")
 AUTOCASTS = (None, "bfloat16", "float16")
+MOST = {"steps": MOST_STEPS, "count": MOST_IMAGES, "batch": MOST_BATCH}
 WHERE = ("device",)
 """Fields that change rounding only: a job may go on with another value."""
 
@@ -65,7 +67,8 @@ class Job:
     Raises
     ------
     JobError
-        For a value of another kind, naming field, value and what is accepted.
+        For a value of another kind or size, naming field, value and what is accepted; see
+        :mod:`.limits`.
     """
 
     network: str
@@ -89,7 +92,9 @@ class Job:
         for name in ("network", "sampler", "device"):
             self._check(name, _is_word(getattr(self, name)), "a word")
         for name in ("steps", "count", "batch"):
-            self._check(name, _is_whole(getattr(self, name), 1), "a whole number from 1 up")
+            most = MOST[name]
+            good = _is_whole(getattr(self, name), 1) and getattr(self, name) <= most
+            self._check(name, good, f"a whole number from 1 to {most}")
         self._check("seed", type(self.seed) is int, "a whole number")
         self._check("grid", self.grid in SPACINGS, ", ".join(SPACINGS))
         self._check("to_zero", isinstance(self.to_zero, bool), "true or false")

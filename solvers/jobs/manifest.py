@@ -27,8 +27,7 @@ def write_manifest(folder: Folder, facts: Mapping[str, Any]) -> dict[str, Any]:
     """
     while True:
         found = manifest(folder, facts)
-        text = json.dumps(found, indent=1, allow_nan=False)
-        write_text_atomic(folder.path / "manifest.json", text + "\n")
+        write_text_atomic(folder.path / "manifest.json", _text(found))
         if _seen(folder) <= {tuple(b["ids"]) for b in found["batches"]}:
             break
     if found["complete"]:
@@ -71,6 +70,13 @@ def manifest(folder: Folder, facts: Mapping[str, Any]) -> dict[str, Any]:
         "batches": batches,
         "images": images,
     }
+
+
+def _text(found: Mapping[str, Any]) -> str:
+    """The manifest as JSON, a line for each image: of a million they are not held in pieces."""
+    rest = json.dumps({k: v for k, v in found.items() if k != "images"}, indent=1, allow_nan=False)
+    lines = ",\n  ".join(json.dumps(image, allow_nan=False) for image in found["images"])
+    return f'{rest[:-2]},\n "images": [\n  {lines}\n ]\n}}\n'
 
 
 def _seen(folder: Folder) -> set[tuple[int, int]]:

@@ -31,6 +31,7 @@ from .checkpoints import Checkpoints
 from .errors import JobError
 from .job import Job
 from .labels import labels_of
+from .limits import within_memory, within_rows
 from .spacing import grid_of
 
 Tick = Callable[[], None]
@@ -61,6 +62,7 @@ class Trial:
 
     def __init__(self, job: Job, network: Network, device: str, save_every: int = 0) -> None:
         self.job, self.network, self.device = job, network, usable_device(device, JobError)
+        within_memory(min(job.batch, job.count), network.shape)
         self.entry = get(job.sampler)
         self.dtype: torch.dtype = getattr(torch, job.dtype)
         self.autocast = getattr(torch, job.autocast) if job.autocast else None
@@ -77,6 +79,7 @@ class Trial:
                 msg = f"the option {name} of {job.sampler} is a number, got {value!r}"
                 raise JobError(msg)
         if self.entry.kind == "plan":
+            within_rows(job.steps, job.options)
             self.plan = self.entry(network.process, self.grid, **job.options)
         elif save_every:
             msg = f"{job.sampler} is no plan, so it cannot be saved on its way; accepted: 0"

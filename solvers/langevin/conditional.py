@@ -50,7 +50,9 @@ def classifier_guided(
 ) -> Model:
     """The noise prediction with a class: ``eps - weight sigma grad log p_t(label | x)``.
 
-    The gradient is taken by automatic differentiation through the logits. At weight 1 and with the
+    The gradient is taken by automatic differentiation through the logits, and where the state is
+    being followed, once more: the Jacobian of the result (log-densities, gradients through a run)
+    holds the classifier's second derivatives. At weight 1 and with the
     exact classifier of noisy states it is the exact conditional model; more weight is sharper than
     any diffused law. Not to be confused with classifier-free guidance
     (``wrappers/conditional.py``), which mixes two models and needs no gradient.
@@ -70,14 +72,16 @@ def classifier_guided(
         raise InvalidPlanError(msg)
 
     def conditional(x: Tensor, t: Any) -> Tensor:
+        follows = x.requires_grad and torch.is_grad_enabled()
         with torch.enable_grad():
-            leaf = x.detach().requires_grad_()
+            leaf = x if follows else x.detach().requires_grad_()
             found = logits(leaf, t)
             _check_logits(found, len(x))
             if not 0 <= label < found.shape[1]:
                 msg = f"the classifier knows classes 0 .. {found.shape[1] - 1}, not {label}"
                 raise InvalidPlanError(msg)
-            (slope,) = torch.autograd.grad(found.log_softmax(1)[:, label].sum(), leaf)
+            likely = found.log_softmax(1)[:, label].sum()
+            (slope,) = torch.autograd.grad(likely, leaf, create_graph=follows)
         if not bool(torch.isfinite(slope).all()):
             msg = f"the classifier's gradient is not finite at t = {t}"
             raise NonFiniteError(msg)

@@ -24,6 +24,7 @@ States of one chain are correlated; different chains are independent.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
@@ -243,7 +244,7 @@ def denoising_mcmc(
         Samples of each chain, and sweeps before each of them.
     steps : int
         Steps in lam from a state's level to ``lam_end`` (by default the level of least noise), the
-        last of them to ``sigma = 0``.
+        last of them to ``sigma = 0``; from a level of no more noise than that, one step.
     sampler : str
         Name of a registered plan.
     pick : {"last", "least"}
@@ -261,6 +262,9 @@ def denoising_mcmc(
         check_steps(number)
     if pick not in PICKS:
         msg = f"pick must be in {PICKS}, got {pick!r}"
+        raise InvalidPlanError(msg)
+    if lam_end is not None and not math.isfinite(lam_end):
+        msg = f"lam_end must be a finite number, got {lam_end}"
         raise InvalidPlanError(msg)
     source = source_of(noise)
     end = max(n.lam for n in kernel.nodes) if lam_end is None else lam_end

@@ -86,7 +86,7 @@ def lower_bound(
     """
     check_state(x, "x")
     if not -_LARGEST < lam_start < lam_end < _LARGEST:
-        msg = f"need lam_start < lam_end within +-{_LARGEST}, got {lam_start} and {lam_end}"
+        msg = f"need lam_start < lam_end, got {lam_start} and {lam_end}, within +-{_LARGEST}"
         raise InvalidGridError(msg)
     if isinstance(draws, bool) or not isinstance(draws, int) or draws < 1:
         msg = f"draws must be a whole number >= 1, got {draws!r}"

@@ -32,7 +32,7 @@ from torch import nn
 from torch.overrides import TorchFunctionMode
 
 from .asking import ASKED
-from .errors import NetworkError
+from .errors import NetworkError, told
 
 Kind = TypeVar("Kind", bound=type[nn.Module])
 
@@ -104,7 +104,7 @@ def get_architecture(name: str) -> Architecture:
 
 
 class Undrawn(TorchFunctionMode):
-    """Where no number is looked at none is drawn: on "meta" PyTorch takes a second to learn how."""
+    """Draws no numbers where none is looked at; on "meta" PyTorch takes a second to learn how."""
 
     def __torch_function__(
         self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: Any = None
@@ -131,8 +131,8 @@ def build_module(name: str, config: Mapping[str, Any], device: Any = "cpu") -> n
     except NetworkError:
         raise
     except (TypeError, ValueError, RuntimeError, ArithmeticError, LookupError) as reason:
-        why = " ".join(str(reason).split())[:200]
-        msg = f"the architecture {name!r} cannot be built from {str(dict(config))[:200]}: {why}"
+        given = told(dict(config))
+        msg = f"the architecture {name!r} cannot be built from {given}: {told(reason)}"
         raise NetworkError(msg) from reason
 
 

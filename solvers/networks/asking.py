@@ -29,7 +29,7 @@ from torch import Tensor, nn
 from ..batch import column
 from ..model import SIGMA_DATA
 from ..process import Node, Process
-from .errors import NetworkError
+from .errors import NetworkError, told
 from .network import Network
 from .rows import Time
 
@@ -209,7 +209,7 @@ def check_answers(network: Network) -> None:
     try:
         out = network.call(x, middle, labels)
     except (RuntimeError, IndexError, TypeError, ValueError, AttributeError) as reason:
-        why = " ".join(str(reason).split())[:200]
+        why = told(reason)
         msg = f"the network {network.name!r} fails on a sample of shape {network.shape}: {why}"
         raise NetworkError(msg) from reason
     if tuple(out.shape[1:]) != network.shape or not bool(torch.isfinite(out).all()):

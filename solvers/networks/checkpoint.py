@@ -19,7 +19,7 @@ import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, BinaryIO, NamedTuple
 
 import safetensors.torch
 import torch
@@ -27,8 +27,9 @@ from safetensors import SafetensorError
 from torch import Tensor
 
 from ..files import write_bytes_atomic
-from .errors import CheckpointError
-from .strict_json import LIMIT, parse_json, regular_size, unreadable
+from .errors import CheckpointError, told
+from .file_kinds import kind_of
+from .strict_json import LIMIT, parse_json, regular_file
 
 SIZES = {
     "F64": 8, "F32": 4, "F16": 2, "BF16": 2,
@@ -36,14 +37,9 @@ SIZES = {
 }  # fmt: skip
 """Bytes of a number of each dtype that is accepted, as safetensors names them."""
 
-_KINDS = (
-    (b"PK\x03\x04", "a zip archive, as torch.save writes it: a pickle is inside"),
-    (b"\x1f\x8b", "a gzip archive"),
-    (b"\x89HDF\r\n\x1a\n", "an HDF5 file"),
-    (b"\x93NUMPY", "a NumPy array"),
-    (b"version https://git-lfs", "the stand-in of a large file that git has not fetched"),
-)
 _AXES = 64
+_LARGEST = 2**63 - 1
+_WHAT = "the file of weights"
 _REASON = "only safetensors is read, since reading a pickle runs the program in it"
 
 
@@ -139,20 +135,18 @@ def read_weights(
     ({'w': tensor([1., 1.])}, {'of': 'me'})
     """
     name = os.fspath(path)
-    header = read_header(path)
-    if like is not None:
-        _check_like({k: e.shape for k, e in header.entries.items()}, like, name)
-    try:
-        data = Path(path).read_bytes()
-    except OSError as reason:
-        raise CheckpointError(unreadable(path, "the file of weights", reason)) from reason
-    if _parse(data, len(data), name) != header:
+    with regular_file(path, _WHAT, CheckpointError) as (file, size):
+        header = _header_of(file, size, name)
+        if like is not None:
+            _check_like({k: e.shape for k, e in header.entries.items()}, like, name)
+        data = _all_of(file, size, name)
+    if len(data) != size or _parse(data, size, name) != header:
         msg = f"{name!r} changed while it was read; read it again"
         raise CheckpointError(msg)
     try:
         tensors = safetensors.torch.load(data)
-    except (SafetensorError, ValueError, KeyError) as reason:
-        msg = f"{name!r} is refused by the safetensors library: {reason}"
+    except (SafetensorError, ValueError, KeyError, RuntimeError, MemoryError) as reason:
+        msg = f"{name!r} is refused by the safetensors library: {told(reason)}"
         raise CheckpointError(msg) from reason
     _check_finite(tensors, name)
     return Checkpoint(tensors, header.metadata, hashlib.sha256(data).hexdigest())
@@ -166,17 +160,24 @@ def read_header(path: str | os.PathLike[str]) -> Header:
     CheckpointError
         If it is another kind of file, or its header contradicts the format, itself or the file.
     """
-    size = regular_size(path, "the file of weights", CheckpointError)
-    name = os.fspath(path)
+    with regular_file(path, _WHAT, CheckpointError) as (file, size):
+        return _header_of(file, size, os.fspath(path))
+
+
+def _header_of(file: BinaryIO, size: int, name: str) -> Header:
+    start = file.read(512)
+    length = _header_length(start, size, name)
+    file.seek(0)
+    return _parse(file.read(8 + length), size, name)
+
+
+def _all_of(file: BinaryIO, size: int, name: str) -> bytes:
     try:
-        with Path(path).open("rb") as file:
-            start = file.read(512)
-            length = _header_length(start, size, name)
-            file.seek(0)
-            head = file.read(8 + length)
-    except OSError as reason:
-        raise CheckpointError(unreadable(path, "the file of weights", reason)) from reason
-    return _parse(head, size, name)
+        file.seek(0)
+        return file.read(size)
+    except MemoryError as reason:
+        msg = f"{name!r} has {size} bytes, more than this machine can hold"
+        raise CheckpointError(msg) from reason
 
 
 def _header_length(start: bytes, size: int, name: str) -> int:
@@ -187,7 +188,7 @@ def _header_length(start: bytes, size: int, name: str) -> int:
     length = int.from_bytes(start[:8], "little")
     if start[8:9] == b"{" and 2 <= length <= min(LIMIT, size - 8):
         return length
-    kind = _kind(start)
+    kind = kind_of(start)
     if kind is not None:
         msg = f"{name!r} is {kind}; {_REASON}"
         raise CheckpointError(msg)
@@ -197,18 +198,6 @@ def _header_length(start: bytes, size: int, name: str) -> int:
         raise CheckpointError(msg)
     msg = f"{name!r} is no safetensors file; {_REASON}"
     raise CheckpointError(msg)
-
-
-def _kind(start: bytes) -> str | None:
-    """What else a file may be, by its first bytes."""
-    for magic, kind in _KINDS:
-        if start.startswith(magic):
-            return kind
-    if start[:1] == b"\x80" and start[1] in range(2, 6):
-        return "a pickle"
-    if start[257:262] == b"ustar":
-        return "a tar archive"
-    return None
 
 
 def _parse(head: bytes, size: int, name: str) -> Header:
@@ -231,23 +220,26 @@ def _entry(key: str, value: Any, name: str) -> Entry:
         raise CheckpointError(msg)
     dtype, shape, offsets = value["dtype"], value["shape"], value["data_offsets"]
     if not isinstance(dtype, str) or dtype not in SIZES:
-        msg = f"{where} has the dtype {str(dtype)[:40]!r}; accepted: {', '.join(SIZES)}"
+        msg = f"{where} has the dtype {told(dtype, 40)!r}; accepted: {', '.join(SIZES)}"
         raise CheckpointError(msg)
     if not _counts(shape) or len(shape) > _AXES:  # a product of millions never ends
-        msg = f"{where} has the shape {str(shape)[:80]}; accepted: up to {_AXES} integers >= 0"
+        given = told(shape, 80)
+        msg = f"{where} has the shape {given}; accepted: up to {_AXES} integers from 0 to 2^63 - 1"
         raise CheckpointError(msg)
     if not _counts(offsets) or len(offsets) != 2:
-        msg = f"{where} has the offsets {str(offsets)[:80]}; accepted: two integers >= 0"
+        given = told(offsets, 80)
+        msg = f"{where} has the offsets {given}; accepted: two integers from 0 to 2^63 - 1"
         raise CheckpointError(msg)
     wanted = math.prod(shape) * SIZES[dtype]
     if offsets[1] - offsets[0] != wanted:
-        msg = f"{where} needs {wanted} bytes, but its offsets are {offsets}"
+        needs = f"{wanted}" if wanted < 2**70 else "more than 2^70"  # a thousand digits at most
+        msg = f"{where} needs {needs} bytes, but its offsets are {offsets}"
         raise CheckpointError(msg)
     return Entry(dtype, tuple(shape), offsets[0], offsets[1])
 
 
 def _counts(value: Any) -> bool:
-    return isinstance(value, list) and all(type(n) is int and n >= 0 for n in value)
+    return isinstance(value, list) and all(type(n) is int and 0 <= n <= _LARGEST for n in value)
 
 
 def _check_places(entries: dict[str, Entry], size: int, name: str) -> None:
@@ -279,7 +271,8 @@ def _check_like(
     """Exactly the tensors that the network has."""
     for kind, keys in (("lacks", set(like) - set(found)), ("has unknown", set(found) - set(like))):
         if keys:
-            shown = ", ".join(sorted(keys)[:4]) + (", ..." if len(keys) > 4 else "")
+            shown = ", ".join(repr(k[:80]) for k in sorted(keys)[:4])
+            shown += ", ..." if len(keys) > 4 else ""
             msg = f"{name!r} {kind} {len(keys)} tensors: {shown}"
             raise CheckpointError(msg)
     for key, shape in like.items():
@@ -292,4 +285,7 @@ def _check_finite(tensors: Mapping[str, Tensor], name: str) -> None:
     for key, tensor in tensors.items():
         if tensor.is_floating_point() and not bool(torch.isfinite(tensor).all()):
             msg = f"tensor {key[:80]!r} for {name!r} holds NaN or infinity"
+            raise CheckpointError(msg)
+        if tensor.dtype == torch.bool and bool((tensor.view(torch.uint8) > 1).any()):
+            msg = f"tensor {key[:80]!r} for {name!r} holds bytes that are neither true nor false"
             raise CheckpointError(msg)

@@ -25,7 +25,7 @@ from .architectures import Undrawn
 from .checkpoint import Header
 from .diffusers_files import Files, weight_files
 from .diffusers_training import NEEDED
-from .errors import CheckpointError, NetworkError
+from .errors import CheckpointError, NetworkError, told
 
 CLASSES = (
     "UNet2DModel",
@@ -90,7 +90,7 @@ def load_module(files: Files, variant: str | None) -> nn.Module:
         OSError, ValueError, RuntimeError, TypeError, LookupError, ArithmeticError, MemoryError,
         AttributeError, safetensors.SafetensorError,
     ) as reason:  # fmt: skip
-        why = " ".join(str(reason).split())[:300] or type(reason).__name__
+        why = told(reason, 300) or type(reason).__name__
         msg = f"diffusers cannot load the network in {folder!r}: {why}"
         raise NetworkError(msg) from reason
     return module.float().eval()

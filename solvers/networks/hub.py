@@ -14,7 +14,7 @@ from contextlib import suppress
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from .errors import CheckpointError, NetworkError
+from .errors import CheckpointError, NetworkError, told
 
 PICKLES = (".bin", ".ckpt", ".pt", ".pth", ".pkl")
 """How weights end that are pickles."""
@@ -105,13 +105,11 @@ def _why(reason: Exception, local_files_only: bool) -> str:
         return "there is no such repository, or it is private and you are not logged in to it"
     cause = reason.__cause__ if isinstance(reason, errors.LocalEntryNotFoundError) else reason
     if isinstance(cause, errors.HfHubHTTPError):
-        response = cause.response
-        return f"the hub answers {response.status_code} {response.reason_phrase}"
+        return f"the hub answers {cause.response.status_code}"
     if cause is not reason:
         state = "was not asked" if local_files_only else "does not answer, or may not be asked"
         return f"the hub {state}, and there is no whole copy of it on this machine"
-    said = " ".join(str(reason).split())[:200]
-    return f"the download failed, {type(reason).__name__}: {said}"
+    return f"the download failed, {type(reason).__name__}: {told(reason)}"
 
 
 def _check_pickles(name: str, commit: str, places: Sequence[str]) -> None:

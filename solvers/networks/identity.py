@@ -63,15 +63,14 @@ class Identity:
     @property
     def digest(self) -> str:
         """SHA-256 of the facts, 64 hexadecimal digits."""
-        text = json.dumps(self.facts, sort_keys=True, allow_nan=False)
-        return hashlib.sha256(text.encode()).hexdigest()
+        return _digest(self.facts)
 
     def __hash__(self) -> int:
         return hash(self.digest)
 
     def difference(self, other: Identity) -> str | None:
         """In what two networks differ, ours first, in words; None if they are one."""
-        for name in sorted({*self.facts, *other.facts}):
+        for name in dict.fromkeys([*self.facts, *other.facts]):
             ours, theirs = (json.dumps(i.facts.get(name)) for i in (self, other))
             if ours != theirs:
                 return f"its {name} is {brief(ours)} there and {brief(theirs)} here"
@@ -81,6 +80,16 @@ class Identity:
 def identity_of(network: Network, device: Any = "cpu") -> Identity:
     """Facts, and probes on a device."""
     return Identity(network_facts(network), network_probes(network, device))
+
+
+def network_digest(network: Network) -> str:
+    """SHA-256 of the facts: which network a record speaks of, whatever its name."""
+    return _digest(network_facts(network))
+
+
+def _digest(facts: Mapping[str, Any]) -> str:
+    text = json.dumps(facts, sort_keys=True, allow_nan=False)
+    return hashlib.sha256(text.encode()).hexdigest()
 
 
 def network_facts(network: Network) -> dict[str, Any]:

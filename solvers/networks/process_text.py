@@ -10,7 +10,7 @@ from ..discrete import DiscreteVP
 from ..errors import InvalidProcessError
 from ..process import Process
 from ..schedules import EDM, VE, RectifiedFlow, SubVP, Trigonometric, VPCosine, VPLinear
-from .errors import NetworkError
+from .errors import NetworkError, told
 from .strict_json import is_number
 
 PROCESSES: dict[str, type[Process]] = {
@@ -64,7 +64,8 @@ def process_from_dict(text: Mapping[str, Any]) -> Process:
     kind = PROCESSES[name]
     wanted = {f.name for f in fields(kind)}
     if set(values) != wanted:
-        msg = f"the process {name!r} has the parameters {sorted(wanted)}, got {sorted(values)}"
+        got = told(sorted(values))
+        msg = f"the process {name!r} has the parameters {sorted(wanted)}, got {got}"
         raise NetworkError(msg)
     if kind is DiscreteVP:
         return _discrete(**values)

@@ -162,7 +162,10 @@ def _down_up(s: Node, t: Node, eta_ddim: float) -> tuple[float, float]:
     ``up = eta_ddim sqrt(1 - e^{-2h})`` and ``rho_down^2 = rho_t^2 (1 - up^2)``.
     """
     up = eta_ddim * math.sqrt(-math.expm1(2 * (s.lam - t.lam)))
-    return t.lam - 0.5 * math.log1p(-up * up), up
+    if eta_ddim == 1.0:
+        return t.lam + (t.lam - s.lam), up
+    left = (1.0 - eta_ddim) * (1.0 + eta_ddim) + eta_ddim**2 * math.exp(2 * (s.lam - t.lam))
+    return t.lam - 0.5 * math.log(left), up  # 1 - up^2 would cancel in a long step
 
 
 def _check_fraction(eta_ddim: float) -> None:

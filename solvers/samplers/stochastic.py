@@ -94,6 +94,8 @@ def euler_maruyama(process: Process, grid: Grid, *, eta: Eta = 1.0) -> Plan:
 
     def step(tape: Tape, s: Node, t: Node, x: int) -> int:
         dt, f, g2 = s.t - t.t, float(process.f(s.t)), float(process.g2(s.t))
+        if dt == 0.0:  # of a process that stops short of sigma 0: its mean there
+            return tape.lin((x, 1 / s.alpha), (tape.eval(x, s, "score"), s.sigma**2 / s.alpha))
         now = shape.at(s.lam)
         terms = [(x, 1.0 - f * dt), (tape.eval(x, s, "score"), 0.5 * (1 + now) * g2 * dt)]
         if now > 0:
@@ -204,6 +206,9 @@ def edm_churn(
     """
     if not (math.isfinite(churn) and churn >= 0):
         msg = f"churn must be a finite number >= 0, got {churn}"
+        raise InvalidPlanError(msg)
+    if not rho_low <= rho_high:  # NaN would mean no noise at all
+        msg = f"noise is added from rho_low up to rho_high, got {rho_low} and {rho_high}"
         raise InvalidPlanError(msg)
     gamma = min(churn / len(grid), math.sqrt(2) - 1)
 

@@ -34,6 +34,7 @@ from collections.abc import Callable
 
 import numpy as np
 
+from ..checks import real_number
 from ..errors import InvalidPlanError
 from ..process import Array
 from ..quadrature import panel_rule
@@ -61,6 +62,7 @@ def check_size(size: float) -> float:
     InvalidPlanError
         Otherwise.
     """
+    size = real_number(size, "the size of the leading modes")
     if not size > 0:
         msg = f"the size of the leading modes must be positive (inf for the clock lam), got {size}"
         raise InvalidPlanError(msg)
@@ -75,6 +77,7 @@ def check_strip(strip: float) -> float:
     InvalidPlanError
         Otherwise.
     """
+    strip = real_number(strip, "the half width of the strip")
     if not strip > 0:
         msg = f"the half width of the strip must be positive (inf for polynomials), got {strip}"
         raise InvalidPlanError(msg)

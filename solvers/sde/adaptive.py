@@ -27,10 +27,11 @@ from torch import Tensor
 
 from ..errors import AnalysisError
 from .errors import InvalidEquationError, StepUnderflowError, samples_in_words
+from .inputs import finite, prepared
 from .method import Cell, Method
 from .path import DyadicPath, Piece
 from .problem import SDE, not_finite
-from .solve import finite, guarded, prepared
+from .solve import guarded
 
 
 @dataclass(frozen=True)

@@ -25,10 +25,11 @@ from torch.autograd.function import once_differentiable
 from ..errors import NonFiniteError
 from ..noise import NoiseSource
 from .basic import heun
+from .inputs import checked_times, finite, prepared
 from .method import Cell, Method
 from .problem import SDE
 from .reversible_heun import advance, reversible_heun
-from .solve import checked_times, drawn, finite, prepared, solve
+from .solve import drawn, solve
 
 
 class _Job(NamedTuple):

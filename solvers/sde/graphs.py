@@ -23,6 +23,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from ..checks import whole_number
 from ..engine.upload import upload
 from ..errors import InvalidPlanError, ShapeError
 from ..grids import Grid
@@ -114,6 +115,8 @@ class GraphNoise:
 
     Raises
     ------
+    InvalidPlanError
+        If an id is no whole number.
     ShapeError
         If ids are repeated or negative, or noise is asked for graphs of another size or number.
     """
@@ -125,7 +128,7 @@ class GraphNoise:
         present: Tensor | None = None,
         sample_ids: Sequence[int] | None = None,
     ) -> None:
-        self.node_ids = [int(i) for i in node_ids]
+        self.node_ids = [whole_number(i, "a node id") for i in node_ids]
         if len(set(self.node_ids)) != len(self.node_ids) or min(self.node_ids, default=0) < 0:
             msg = f"nodes need distinct ids that are not negative, got {self.node_ids[:8]}"
             raise ShapeError(msg)

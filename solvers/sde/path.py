@@ -96,7 +96,6 @@ class DyadicPath:
 
     def draw(self, cell: Noise, like: Tensor) -> Tensor:
         """Standard normal field of a dyadic cell: its increment (W) or area (H), normalised."""
-        check_field(cell, like)
         piece, ids = self.whole(like), self._noise.ids(like)
         centre = 0.5 * (cell.a + cell.b)
         while cell.a < cell.b < math.inf and piece.b - piece.a > 1.5 * (cell.b - cell.a):
@@ -105,6 +104,7 @@ class DyadicPath:
                 break
             piece = left if centre < left.b else right
         self._check(cell, piece)
+        check_field(cell, like)
         h = piece.b - piece.a
         value = piece.w / math.sqrt(h) if cell.kind == "W" else piece.area / math.sqrt(h / 12)
         return value.to(like.dtype)

@@ -129,7 +129,7 @@ class SDE:
         if not fits:
             msg = f"the diffusion must have the shape {tuple(wanted)}, got {tuple(value.shape)}"
             raise ShapeError(msg)
-        if value.dim() and value.dtype != x.dtype:  # a tensor without axes changes no dtype
+        if value.dtype != x.dtype:
             msg = f"the diffusion must have the dtype of the state {x.dtype}, got {value.dtype}"
             raise ShapeError(msg)
         if self.noises is None and not self.signed and _smallest(value) < 0:
@@ -137,10 +137,10 @@ class SDE:
         return value
 
     def raw_g(self, t: float, x: Tensor) -> Tensor:
-        """Diffusion as a tensor, not checked."""
+        """Diffusion as a tensor, not checked; a single number in the dtype of the state."""
         value = self.diffusion(t, x)
         if isinstance(value, Tensor):
-            return value
+            return value if value.dim() else value.to(x.dtype)
         try:
             return torch.as_tensor(value, dtype=x.dtype, device=x.device)
         except (TypeError, ValueError, RuntimeError):

@@ -27,9 +27,10 @@ from torch import Tensor
 from ..errors import AnalysisError
 from ..noise import NoiseSource
 from .errors import InvalidEquationError
+from .inputs import checked_times, prepared
 from .method import Cell, Method
 from .problem import SDE
-from .solve import checked_times, drawn, prepared, solve
+from .solve import drawn, solve
 
 Pair = tuple[Method, Method]
 """A lower and a higher method, say Euler-Maruyama and stochastic Heun for additive noise."""

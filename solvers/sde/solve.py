@@ -4,24 +4,17 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import pairwise
-from numbers import Integral
 
 import torch
 from torch import Tensor
 
-from ..checks import whole_number
-from ..errors import InvalidGridError, NonFiniteError, NotInvertibleError, ShapeError
-from ..noise import CellNoise, GridPath, NoiseSource
+from ..errors import InvalidGridError, NotInvertibleError
+from ..noise import NoiseSource
 from ..ops import Noise
-from .errors import (
-    InvalidNoiseError,
-    MissingNoiseError,
-    NegativeDiffusionError,
-    StepUnderflowError,
-    samples_in_words,
-)
+from .errors import InvalidNoiseError, MissingNoiseError, NegativeDiffusionError, samples_in_words
+from .inputs import checked_times, finite, ids_of, prepared, wanted_steps
 from .method import Cell, Method, State
 from .problem import SDE, not_finite
 
@@ -103,9 +96,9 @@ def solve(
     method.check(sde)
     times = checked_times(times)
     source = prepared(x, noise, times)
-    ids, wanted = ids_of(source, x), _wanted(save_at, len(times) - 1)
+    ids, wanted = ids_of(source, x), wanted_steps(save_at, len(times) - 1)
     with torch.set_grad_enabled(grad):
-        state = method.start(sde, times[0], x)
+        state = _started(sde, method, times[0], x, ids)
         saved = {0: x} if 0 in wanted else {}
         for n, (a, b) in enumerate(pairwise(times), start=1):
             cell = drawn(sde, method, source, a, b, x, step=n)
@@ -130,15 +123,24 @@ def undo(
     ------
     NotInvertibleError
         If the method's step has no inverse.
+    InvalidEquationError
+        If the method has no claim for the equation.
+    NonFiniteError
+        If a state on the way back is not finite: what the way forward damps grows here.
     """
+    method.check(sde)
     if method.reverse is None:
         msg = f"a step of {method.name} cannot be undone; use reversible_heun"
         raise NotInvertibleError(msg)
     times = checked_times(times)
     source = prepared(state[0], noise, times)
+    ids = ids_of(source, state[0])
     with torch.no_grad():
-        for a, b in reversed(list(pairwise(times))):
-            state = method.reverse(sde, drawn(sde, method, source, a, b, state[0]), state)
+        for n, (a, b) in reversed(list(enumerate(pairwise(times), start=1))):
+            before, cell = state[0], drawn(sde, method, source, a, b, state[0], step=n)
+            state = guarded(sde, replace(method, step=method.reverse), cell, state, n, ids)
+            if not finite(state[0]):
+                raise not_finite(sde, cell, before, state[0], n, ids)
     return state
 
 
@@ -180,7 +182,10 @@ def drawn(
             raise InvalidNoiseError(msg, step=step, t=a, sample_ids=ids_of(source, x))
         return out
 
-    return Cell(a, b - a, field("W"), field("H") if method.needs_area else None)
+    h = b - a
+    if a + h > b:  # by rounding: beyond its end an equation need not have coefficients
+        h = math.nextafter(h, 0.0)
+    return Cell(a, h, field("W"), field("H") if method.needs_area else None)
 
 
 def guarded(
@@ -190,95 +195,22 @@ def guarded(
     try:
         return method.step(sde, cell, state)
     except NegativeDiffusionError as error:
-        named = [ids[i] for i in error.sample_ids]
-        where = "" if step is None else f"step {step}, {samples_in_words(named)}: "
-        msg = f"{where}{error}"
-        raise NegativeDiffusionError(msg, step=step, t=error.t, sample_ids=named) from None
+        raise _named(error, step, ids) from None
 
 
-def checked_times(times: Sequence[float]) -> list[float]:
-    """Times as floats.
-
-    Raises
-    ------
-    InvalidGridError
-        If they are not finite, not increasing, or fewer than two.
-    StepUnderflowError
-        If a step is so small that float64 has no number inside it.
-    """
-    out = [float(t) for t in times]
-    if len(out) < 2 or not all(map(math.isfinite, out)):
-        msg = f"a solve needs at least two finite times, got {out[:6]}"
-        raise InvalidGridError(msg)
-    for n, (a, b) in enumerate(pairwise(out), start=1):
-        if not a < b:
-            kind = "repeated" if a == b else "reversed"
-            msg = f"times must increase; step {n} goes from {a!r} to {b!r} ({kind})"
-            raise InvalidGridError(msg)
-        if not a < a + 0.5 * (b - a) < b:
-            msg = f"step {n} from t = {a!r} has no number inside it; its size is {b - a:.3g}"
-            raise StepUnderflowError(msg, step=n, t=a)
-    return out
+def _started(sde: SDE, method: Method, t: float, x: Tensor, ids: Sequence[int]) -> State:
+    """What the method carries into the first step."""
+    try:
+        return method.start(sde, t, x)
+    except NegativeDiffusionError as error:
+        raise _named(error, 1, ids) from None
 
 
-def prepared(
-    x: Tensor, noise: NoiseSource | int, times: Sequence[float] | None = None
-) -> NoiseSource:
-    """The source of noise, after a look at the start; of a seed, what is cheapest on the times.
-
-    Raises
-    ------
-    ShapeError
-        If the start is no batch of float32 or float64 numbers, or empty.
-    NonFiniteError
-        If it is not finite; with sample ids.
-    InvalidPlanError
-        If the noise is neither a whole number nor a source.
-    """
-    if x.dim() < 2 or x.numel() == 0 or x.dtype not in (torch.float32, torch.float64):
-        msg = (
-            "the start must be a batch of float32 or float64 of shape (B, *D), "
-            f"got {x.dtype} of shape {tuple(x.shape)}"
-        )
-        raise ShapeError(msg)
-    if isinstance(noise, (int, Integral)) or not hasattr(noise, "draw"):
-        seed = whole_number(noise, "a seed")
-        source: NoiseSource = CellNoise(seed) if times is None else GridPath(times, seed)
-    else:
-        source = noise
-    if not finite(x):
-        bad = (~torch.isfinite(x)).flatten(1).any(1).nonzero().flatten().tolist()
-        named = [ids_of(source, x)[i] for i in bad]
-        msg = f"the start is not finite in {samples_in_words(named)}"
-        raise NonFiniteError(msg, sample_ids=named)
-    return source
-
-
-def finite(x: Tensor) -> bool:
-    """Whether all numbers are finite; one pass, a second one only where the sum overflows."""
-    x = x.detach()
-    return math.isfinite(x.sum().item()) or bool(torch.isfinite(x).all())
-
-
-def ids_of(source: NoiseSource, x: Tensor) -> list[int]:
-    """Identities of the samples, which the source may know.
-
-    Raises
-    ------
-    ShapeError
-        If it knows another number of them.
-    """
-    known = getattr(source, "sample_ids", None)
-    if known is not None and len(known) != x.shape[0]:
-        msg = f"{len(known)} sample ids were given for a batch of {x.shape[0]}"
-        raise ShapeError(msg)
-    return list(range(x.shape[0])) if known is None else list(known)
-
-
-def _wanted(save_at: Iterable[int], last: int) -> set[int]:
-    wanted = set(save_at)
-    for n in wanted:
-        if not (isinstance(n, Integral) and 0 <= int(n) <= last):
-            msg = f"there is no step {n!r} to save; steps are 0 to {last}"
-            raise InvalidGridError(msg)
-    return wanted
+def _named(
+    error: NegativeDiffusionError, step: int | None, ids: Sequence[int]
+) -> NegativeDiffusionError:
+    """The error with the step and the ids of its samples, which it knows by their rows."""
+    named = [ids[i] for i in error.sample_ids]
+    told = str(error).replace(f" in {samples_in_words(error.sample_ids)}", "")
+    where = samples_in_words(named) if step is None else f"step {step}, {samples_in_words(named)}"
+    return NegativeDiffusionError(f"{where}: {told}", step=step, t=error.t, sample_ids=named)

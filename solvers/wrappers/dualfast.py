@@ -21,9 +21,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
+from ..asking import asked
+from ..checks import check_like, real_number, whole_number
 from ..errors import InvalidPlanError
 from ..grids import Grid
 from ..model import Model, conversion
@@ -44,12 +47,14 @@ Mixing = float | Sequence[float]
 
 
 def _mixing(mixing: Mixing, k: int) -> float:
-    if isinstance(mixing, (int, float)):
-        return float(mixing)
+    if np.ndim(mixing) == 0:
+        return real_number(mixing, "the mixing of DualFast")
+    if not isinstance(mixing, Sequence):
+        mixing = np.asarray(mixing).tolist()
     if not 0 <= k < len(mixing):
         msg = f"the mixing of DualFast has {len(mixing)} numbers; evaluation {k + 1} needs one"
         raise InvalidPlanError(msg)
-    return float(mixing[k])
+    return real_number(mixing[k], "the mixing of DualFast")
 
 
 def dualfast(plan: Plan, mixing: Mixing, *, anchor: str = "last") -> Plan:
@@ -112,7 +117,17 @@ def fit_mixing(
     -------
     dict
         ``{"mixing": (0.0, c_2, ..., c_N)}``.
+
+    Raises
+    ------
+    InvalidPlanError
+        For ``fine`` less than 1, and a grid that starts at ``alpha = 0``.
+    ShapeError, NonFiniteError
+        As of :func:`.run.run`.
     """
+    if whole_number(fine, "fine") < 1 or grid[0].alpha == 0.0:
+        msg = f"a mixing is fitted with fine >= 1, from alpha > 0; got {fine}, {grid[0].alpha}"
+        raise InvalidPlanError(msg)
     nodes: list[Node] = []
     for s, t in grid.steps():
         parts = fine if t.sigma > 0 else 1
@@ -127,7 +142,9 @@ def fit_mixing(
         if t.sigma == 0:
             found.append(0.0)
             continue
-        x, eps = saved[i * fine], model(saved[i * fine], s.t)
+        x = saved[i * fine]
+        with torch.no_grad():
+            eps = asked(model, x, s.t, step=i + 1)
         if last is not None:
             slope = (saved[(i + 1) * fine] / t.alpha - x / s.alpha) / (t.rho - s.rho)
             gap = eps - last
@@ -144,6 +161,8 @@ def split_error(out: Tensor, fine: Tensor, truth: Tensor) -> dict[str, float]:
     flow, solved finely, against the exact flow) and of ``out - fine``; ``cross`` is twice the mean
     product of the latter two, of either sign, and ``cosine`` their correlation.
     """
+    check_like(fine, out, "the fine sample", same_dtype=False)
+    check_like(truth, out, "the truth", same_dtype=False)
 
     def mean(a: Tensor, b: Tensor) -> float:
         return float((a * b).to(torch.float64).mean())

@@ -30,7 +30,7 @@ import torch
 from torch import Tensor
 
 from ..batch import inner
-from ..checks import check_finite, check_state
+from ..checks import check_finite, check_state, real_number
 from ..errors import InvalidGridError, InvalidPlanError
 from ..grids import Grid
 from ..model import Model
@@ -99,6 +99,7 @@ def tangential(direction: Tensor, last: Tensor, c: float) -> Tensor:
 
 
 def _check(kappa: float, damping: float) -> None:
+    kappa, damping = real_number(kappa, "kappa"), real_number(damping, "the damping")
     if not 0 <= kappa < 1 or not 0 < damping < math.inf:
         msg = f"LML needs 0 <= kappa < 1 and damping > 0, got {kappa} and {damping}"
         raise InvalidPlanError(msg)

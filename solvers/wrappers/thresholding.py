@@ -28,6 +28,7 @@ import torch
 from torch import Tensor
 
 from ..batch import column
+from ..checks import check_state, real_number
 from ..errors import InvalidPlanError
 from ..grids import Grid
 from ..model import Model
@@ -63,7 +64,7 @@ def dynamic_threshold(data: Tensor, *, limit: float = 1.0, quantile: float = 0.9
         If the limit is not positive, or the quantile outside (0, 1].
     """
     _check(limit)
-    if not 0 < quantile <= 1:
+    if not 0 < real_number(quantile, "the quantile of dynamic thresholding") <= 1:
         msg = f"the quantile of dynamic thresholding must lie in (0, 1], got {quantile}"
         raise InvalidPlanError(msg)
     reach = _quantile(data.flatten(1).abs(), quantile)
@@ -81,7 +82,7 @@ def _quantile(values: Tensor, q: float) -> Tensor:
 
 
 def _check(limit: float) -> None:
-    if not 0 < limit < math.inf:
+    if not 0 < real_number(limit, "a threshold") < math.inf:
         msg = f"a threshold must be a positive finite number, got {limit}"
         raise InvalidPlanError(msg)
 
@@ -119,6 +120,7 @@ def dpmpp_2m_thresholded(
 
     Pixel data in [-1, 1] ask for ``limit=1``.
     """
+    check_state(x, "x")
     rule = partial(dynamic_threshold, limit=limit, quantile=quantile)
     rule(torch.ones_like(x[:1]))  # refuse bad options before the first evaluation
     return run_plan(get("dpmpp_2m")(process, grid), thresholded(model, process, rule), x, noise)

@@ -31,7 +31,7 @@ import torch
 from torch import Tensor
 
 from ..batch import column
-from ..checks import check_finite, check_state
+from ..checks import check_finite, check_state, real_number
 from ..errors import InvalidGridError, InvalidPlanError, ShapeError
 from ..grids import Grid
 from ..model import Model, by_rows
@@ -81,6 +81,7 @@ def matching_times(
         (B,) times, float64; t itself where the law is flat over the window (v = 1 on
         variance-preserving processes: the variance then says nothing about the time).
     """
+    data_variance = real_number(data_variance, "the variance of the data")
     if not (width >= 0 and data_variance >= 0 and math.isfinite(width + data_variance)):
         msg = f"need width and data variance >= 0, got {width} and {data_variance}"
         raise InvalidPlanError(msg)
@@ -127,9 +128,7 @@ def time_shifted(
     ShapeError
         When asked with a time for each sample.
     """
-    if math.isnan(cutoff):
-        msg = f"the cutoff of a time shift must be a number, got {cutoff}"
-        raise InvalidPlanError(msg)
+    cutoff = _checked_cutoff(cutoff)
 
     def shifted(of: Model, x: Tensor, t: Any) -> Tensor:
         if isinstance(t, Tensor) and t.ndim:
@@ -146,8 +145,17 @@ def time_shifted(
     return by_rows(lambda of: lambda x, t: shifted(of, x, t), model)
 
 
+def _checked_cutoff(cutoff: float) -> float:
+    cutoff = real_number(cutoff, "the cutoff of a time shift")
+    if math.isnan(cutoff):
+        msg = "the cutoff of a time shift must be a number, got NaN"
+        raise InvalidPlanError(msg)
+    return cutoff
+
+
 def _widths(grid: Grid, fraction: float) -> Callable[[float], float]:
     """The step that ends at a time of the grid (the first one: that begins there), as a width."""
+    fraction = real_number(fraction, "the window")
     if not 0 <= fraction <= 2:
         msg = f"the window must be between 0 and 2 steps wide, got {fraction}"
         raise InvalidPlanError(msg)
@@ -199,7 +207,7 @@ def ddim_time_shift_target(
     if grid[0].alpha == 0:
         msg = f"the noise prediction says nothing at alpha = 0; start later than t = {grid[0].t}"
         raise InvalidGridError(msg)
-    width, last = _widths(grid, window), len(grid)
+    cutoff, width, last = _checked_cutoff(cutoff), _widths(grid, window), len(grid)
     with torch.no_grad():
         for i, (s, t) in enumerate(grid.steps(), 1):
             eps = ask(model, x, s, i)

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import copy
+import math
+import pickle
 import warnings
 from typing import Any
 
@@ -9,9 +12,10 @@ import pytest
 import torch
 
 from fokker.solvers.adapters.diffusers_steps import GeneratorNoise
-from fokker.solvers.errors import FokkerError
+from fokker.solvers.errors import FokkerError, InvalidPlanError
 from fokker.solvers.registry import get, samplers
 from fokker.solvers.run import run
+from fokker.solvers.schedules import RectifiedFlow
 from fokker.toy_models.law import exact_model
 from fokker.toy_models.problems import problem
 
@@ -195,6 +199,135 @@ def test_a_state_that_is_changed_between_two_steps_is_the_one_that_goes_on():
     rest = get("ddim")(s.steps.process, s.steps.grid.part(2, 4))
     want = run(rest, exact_model(LAW, s.steps.process, get("ddim").prediction), z + 1.0).x
     torch.testing.assert_close(y, want, rtol=1e-10, atol=1e-12)
+
+
+@pytest.mark.parametrize(
+    ("name", "evaluations"),
+    [("ddim", 1), ("unipc_3", 1), ("edm_heun", 2), ("dpmpp_2s", 2), ("rho_kutta3", 3),
+     ("rho_rk4", 4)],
+)  # fmt: skip
+def test_a_pipeline_that_begins_in_the_middle_counts_in_steps(name, evaluations):
+    """As image to image does: ``timesteps[k order:]``, with and without a begin index."""
+    s, steps, skipped = FokkerScheduler(sampler=name), 6, 4
+    s.set_timesteps(steps)
+    assert s.order == evaluations
+    rest = s.timesteps[skipped * s.order :]
+    ask, x = network(s), start()
+    grid = s.steps.grid.part(skipped, steps)
+    whole = run(
+        get(name)(s.steps.process, grid),
+        exact_model(LAW, s.steps.process, get(name).prediction),
+        x,
+    ).x
+    for begin in (None, skipped * s.order):
+        s.set_timesteps(steps)
+        if begin is not None:
+            s.set_begin_index(begin)
+        y = x
+        for t in rest:
+            y = s.step(ask(y, t), t, y).prev_sample
+        torch.testing.assert_close(y, whole, rtol=2e-5, atol=2e-5)
+
+
+def test_a_start_that_is_not_repeated_in_the_middle_is_refused_with_the_reason():
+    s = FokkerScheduler(sampler="exp_ab3_data_rkstart")
+    s.set_timesteps(12)
+    with pytest.raises(InvalidPlanError, match="its own start asks at other timesteps"):
+        s.step(start(), s.timesteps[6], start())
+
+
+@pytest.mark.parametrize("steps", [61, 103, 995])
+def test_a_trailing_grid_has_the_steps_that_were_asked_for(steps):
+    s = FokkerScheduler(sampler="ddim", timestep_spacing="trailing")
+    s.set_timesteps(steps)
+    assert len(s.timesteps) == steps
+    assert float(s.timesteps[-1]) == round(1000 / steps) - 1
+
+
+@pytest.mark.parametrize("kind", ["Euler", "Heun"])
+def test_a_scheduler_of_flows_is_taken_for_one(kind):
+    diffusers: Any = pytest.importorskip("diffusers")
+    other = getattr(diffusers, f"FlowMatch{kind}DiscreteScheduler")(shift=3.0)
+    s = FokkerScheduler.from_config(other.config, sampler="ddim", timestep_spacing="trailing")
+    assert isinstance(s.steps.process, RectifiedFlow)
+    assert (s.config.prediction_type, s.config.shift) == ("flow_prediction", 3.0)
+    again = FokkerScheduler.from_config(s.config)
+    assert again.config.prediction_type == "flow_prediction"
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["EDMEulerScheduler", "CosineDPMSolverMultistepScheduler", "ScoreSdeVeScheduler",
+     "CMStochasticIterativeScheduler"],
+)  # fmt: skip
+def test_a_scheduler_without_betas_is_not_given_the_default_ones(name):
+    diffusers: Any = pytest.importorskip("diffusers")
+    config = getattr(diffusers, name)().config
+    with pytest.raises(FokkerError, match="has no beta_schedule: its networks are of another"):
+        FokkerScheduler.from_config(config)
+    s = FokkerScheduler.from_config(config, beta_schedule="linear")  # who knows it may say so
+    assert s.config.beta_schedule == "linear"
+
+
+@pytest.mark.parametrize("steps", [0, -3, 5.0, None, True, "5"])
+def test_a_number_of_steps_that_is_none_is_refused_as_it_was_given(steps):
+    with pytest.raises(FokkerError, match=f"whole number, at least 1, got {steps!r}"):
+        FokkerScheduler().set_timesteps(steps)
+
+
+@pytest.mark.parametrize("how", [copy.deepcopy, lambda s: pickle.loads(pickle.dumps(s))])
+def test_a_copy_goes_on_where_the_scheduler_was(how):
+    s, x = FokkerScheduler(sampler="dpmpp_2m"), start()
+    ask = network(s)
+    s.set_timesteps(5)
+    x = s.step(ask(x, s.timesteps[0]), s.timesteps[0], x).prev_sample
+    twin = how(s)
+    a, b = x, x
+    for t in s.timesteps[1:]:
+        a, b = (c.step(ask(y, t), t, y).prev_sample for c, y in ((s, a), (twin, b)))
+    assert torch.equal(a, b)
+
+
+def test_betas_of_another_number_are_refused():
+    with pytest.raises(FokkerError, match=r"3 trained_betas are given for .* = 1000"):
+        FokkerScheduler(trained_betas=[0.1, 0.2, 0.3])
+    s = FokkerScheduler(trained_betas=[0.1, 0.2, 0.3], num_train_timesteps=3)
+    one = torch.ones(1, 1, dtype=torch.float64)
+    assert float(s.add_noise(one, 0 * one, 2)) == pytest.approx((0.9 * 0.8 * 0.7) ** 0.5)
+
+
+@pytest.mark.parametrize("label", [1000, 5000, -2, math.nan])
+def test_no_noise_is_added_at_a_timestep_beyond_the_table(label):
+    x = start()
+    with pytest.raises(FokkerError, match="beyond the 1000 of num_train_timesteps"):
+        FokkerScheduler().add_noise(x, x, label)
+
+
+def test_noise_is_added_to_samples_of_its_shape():
+    x = start()
+    for noise, labels in ((x, torch.arange(3)), (x[:1], torch.tensor([5]))):
+        with pytest.raises(FokkerError, match="do not fit samples"):
+            FokkerScheduler().add_noise(x, noise, labels)
+
+
+def test_a_step_is_taken_at_one_timestep():
+    s, x = FokkerScheduler(sampler="ddim"), start()
+    s.set_timesteps(4)
+    with pytest.raises(InvalidPlanError, match="at one timestep, got"):
+        s.step(x, s.timesteps[:2], x)
+    assert s.step(x, s.timesteps[:1].expand(len(x)), x).prev_sample.shape == x.shape
+
+
+def test_a_rounded_sample_does_not_round_the_state_of_the_run():
+    """From answers that are exact for what is shown, the float32 state stays near the truth."""
+    s = FokkerScheduler(sampler="ddim")
+    x = start().to(torch.bfloat16)
+    ask, y = network(s), x
+    s.set_timesteps(40)
+    for t in s.timesteps:
+        y = s.step(ask(y.double(), t), t, y).prev_sample
+    exact = pipeline(FokkerScheduler(sampler="ddim"), x.double(), 40)
+    assert float((s.steps.state - exact).abs().max()) < 0.004
 
 
 def test_half_precision_samples_keep_a_float32_state():

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import math
 import sys
 
 import numpy as np
@@ -21,8 +22,9 @@ from fokker.solvers.adapters.libraries import names, native
 from fokker.solvers.adapters.libraries import on_grid as by_name
 from fokker.solvers.adapters.trace import BENDS, CLIPS, MIXES, SHIFTS, STEERS, trace
 from fokker.solvers.errors import InvalidPlanError, NonFiniteError
-from fokker.solvers.grids import wavy_lam
-from fokker.solvers.schedules import VPLinear
+from fokker.solvers.grids import grid_from_lams, karras, wavy_lam
+from fokker.solvers.plan import Eval
+from fokker.solvers.schedules import EDM, VPLinear
 
 VP = VPLinear()
 GRID = wavy_lam(VP, -2.0, 1.0).grid(3)
@@ -66,6 +68,60 @@ def steering(model, x, sigmas):
 )
 def test_each_way_of_not_being_linear_is_told(change, kind):
     assert trace(made(change)).nonlinear == kind
+
+
+def drawn_by_numpy(seed):
+    """Noise that torch knows nothing of: of a generator that goes on, or that begins anew."""
+    lasting = np.random.default_rng(0)
+
+    def add(y, *_):
+        generator = lasting if seed is None else np.random.default_rng(seed)
+        return y + 0.1 * torch.from_numpy(generator.standard_normal(tuple(y.shape)))
+
+    return add
+
+
+def test_noise_of_another_library_is_not_taken_for_mixed_entries():
+    with pytest.raises(ForeignError, match="another sample when it is run again") as caught:
+        trace(made(drawn_by_numpy(None)))
+    assert caught.value.kind == "keeps state"
+    assert trace(made(drawn_by_numpy(5))).nonlinear == SHIFTS
+
+
+def test_noise_that_the_samples_of_a_batch_share_is_refused_by_its_shape():
+    shared = made(lambda y, *_: y + torch.randn(1, *y.shape[1:]))
+    with pytest.raises(ForeignError, match=r"noise is drawn of shape \(1, .* for states of shape"):
+        trace(shared)
+
+
+@pytest.mark.parametrize(("process", "high"), [(EDM(10.0), 10.0), (VP, 140.0)])
+def test_a_level_beyond_the_process_is_not_taken_for_its_end(process, high):
+    """Churn raises the first level; asked at the end instead, model and scale are others."""
+
+    def churned(model, x, sigmas, raised=1.4):
+        for s, t in itertools.pairwise(sigmas):
+            up = raised * s
+            x = x + (up**2 - s**2).sqrt() * torch.randn_like(x)
+            x = x + (t - up) * (x - model(x, up)) / up
+        return x
+
+    grid = karras(process, high, 0.1).grid(3)
+    with pytest.raises(ForeignError, match=rf"asks the model at sigma = {1.4 * high:g}; the lev"):
+        trace(callable_box.from_sigmas(churned, process, grid))
+    found = trace(
+        callable_box.from_sigmas(
+            churned, EDM(1000.0), grid_from_lams(EDM(1000.0), [n.lam for n in grid.nodes])
+        )
+    ).require_plan()
+    asked = [op.node.rho for op in found.ops if isinstance(op, Eval)]
+    np.testing.assert_allclose(asked, [1.4 * n.rho for n in grid.nodes[:-1]], rtol=1e-12)
+
+
+@pytest.mark.parametrize("level", [-1.0, math.nan])
+def test_a_level_that_is_none_is_not_taken_for_the_data(level):
+    asks = made(lambda y, model, x, sigmas: y + model(x, level * sigmas[0]))
+    with pytest.raises(ForeignError, match="asks the model at sigma = "):
+        trace(asks)
 
 
 def test_a_course_that_depends_on_the_data_is_told():

@@ -13,6 +13,7 @@ import safetensors.torch
 import torch
 
 from external.test_diffusers_networks import DIT, PLAIN, SMALL, file_of, made, pipeline, rewrite
+from fokker.solvers.networks import diffusers_module
 from fokker.solvers.networks.checkpoint import read_weights, write_weights
 from fokker.solvers.networks.diffusers_networks import from_diffusers
 from fokker.solvers.networks.errors import CheckpointError, NetworkError
@@ -85,8 +86,8 @@ def test_a_tensor_in_two_files_is_refused(saved: Path):
     "changed",
     [
         {"layers_per_block": 10**12},
-        {"block_out_channels": [4] * 10_000, "down_block_types": ["DownBlock2D"] * 10_000,
-         "up_block_types": ["UpBlock2D"] * 10_000},
+        {"block_out_channels": [4] * 500, "down_block_types": ["DownBlock2D"] * 500,
+         "up_block_types": ["UpBlock2D"] * 500},
     ],
 )  # fmt: skip
 def test_layers_without_end_are_not_built(saved: Path, changed: dict[str, Any]):
@@ -100,8 +101,23 @@ def test_a_table_of_positions_without_end_is_not_computed(tmp_path: Path):
         tmp_path, made("DiTTransformer2DModel", DIT), diffusers.DDIMScheduler(), "transformer"
     )
     assert from_diffusers(folder).shape == (2, 8, 8)
-    rewrite(folder / "transformer" / "config.json", sample_size=2**16)
+    rewrite(folder / "transformer" / "config.json", sample_size=2**16)  # 32 GB
     assert "describes tables of" in refused(folder)
+
+
+def test_a_table_may_be_as_large_as_the_weights_and_a_little_more(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    module = made("DiTTransformer2DModel", DIT)
+    held = sum(v.numel() for v in module.state_dict().values())
+    folder = pipeline(tmp_path, module, diffusers.DDIMScheduler(), "transformer")
+    side = 128
+    rewrite(folder / "transformer" / "config.json", sample_size=side)
+    table = (side // 4) ** 2 * 16
+    monkeypatch.setattr(diffusers_module, "_TABLES", table - held)
+    assert from_diffusers(folder).shape == (2, side, side)
+    monkeypatch.setattr(diffusers_module, "_TABLES", table - held - 1)
+    assert f"describes tables of {table} numbers beside the {held} weights" in refused(folder)
 
 
 def test_a_file_that_changes_after_its_check_is_refused(

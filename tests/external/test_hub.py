@@ -67,6 +67,7 @@ def arrays(folder: Path) -> np.ndarray:
     return np.concatenate([np.load(p) for p in sorted((folder / "arrays").iterdir())])
 
 
+@pytest.mark.slow
 def test_a_name_is_fetched_sampled_as_its_folder_is_and_found_again_without_the_hub(
     hub: Hub, tmp_path: Path, capsys: pytest.CaptureFixture, monkeypatch: pytest.MonkeyPatch
 ):
@@ -120,9 +121,9 @@ def test_weights_that_are_only_pickles_are_refused_and_no_byte_of_them_is_asked_
     [
         ((404, "RepoNotFound"), "there is no such repository, or it is private"),
         ((401, "RepoNotFound"), "there is no such repository, or it is private"),
-        ((401, ""), "the hub answers 401 Unauthorized"),
+        ((401, ""), "the hub answers 401"),
         ((403, "GatedRepo"), "it is gated; accept its terms on its page"),
-        ((500, ""), "the hub answers 500 Internal Server Error"),
+        ((500, ""), "the hub answers 500"),
         ("gated file", "it is gated; accept its terms on its page"),
         ("cut", "the download failed, "),
         ("gone", "does not answer, or may not be asked, and there is no whole copy"),
@@ -187,9 +188,12 @@ def test_shards_are_fetched_by_the_names_of_the_library(hub: Hub, tmp_path: Path
     assert hub.files_asked() == {"config.json", f"{STEM}.safetensors.index.json", *names}
 
 
-@pytest.mark.parametrize("variant", ["*", "../x", "a/b", "["])
-def test_a_variant_is_a_word_and_no_pattern(hub: Hub, tmp_path: Path, variant: str):
+@pytest.mark.parametrize(
+    ("variant", "words"),
+    [("*", "cannot be"), ("../x", "cannot be"), ("a/b", "cannot be"), ("[wx]", "has no weights")],
+)
+def test_a_variant_is_a_word_and_no_pattern(hub: Hub, tmp_path: Path, variant: str, words: str):
     hub.repositories["owner/name"] = {"config.json": b"{}", f"{STEM}.x.safetensors": b"x"}
-    with pytest.raises(NetworkError, match=r"cannot be a name|has no weights"):
+    with pytest.raises(NetworkError, match=words):
         weight_files(find_files("owner/name", variant=variant, cache_dir=tmp_path).folder, variant)
     assert hub.files_asked() <= {"config.json"}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import sys
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 from types import ModuleType
@@ -26,7 +27,7 @@ FOLDER = Path(__file__).resolve().parents[2] / "benchmarks"
 def benches() -> Iterator[dict[str, ModuleType]]:
     """Files of benchmarks/, which is no package: they import each other by name."""
     found, before = {}, dict(sys.modules)
-    for name in ("timing", "device", "overhead", "exact_models"):
+    for name in ("timing", "device", "overhead", "exact_models", "launches"):
         spec = importlib.util.spec_from_file_location(name, FOLDER / f"{name}.py")
         assert spec is not None
         assert spec.loader is not None
@@ -81,3 +82,55 @@ def test_operations_of_the_exact_models_are_those_of_their_matrix_products(bench
         flops, moved = benches["exact_models"].work_of(law, 6)
         assert flops == counted.get_total_flops()
         assert moved == 8 * flops / 12  # two numbers of 8 bytes for 4 operations on 6 samples
+
+
+TINY = {
+    "sample_size": 8,
+    "block_out_channels": (8, 8),
+    "norm_num_groups": 4,
+    "layers_per_block": 1,
+    "down_block_types": ("DownBlock2D", "DownBlock2D"),
+    "up_block_types": ("UpBlock2D", "UpBlock2D"),
+}
+
+
+def test_launches_of_a_network_of_the_library_are_counted_without_its_memory(
+    benches: dict[str, ModuleType],
+):
+    launches = benches["launches"]
+    size = launches.Size("UNet2DModel", TINY, 2, (3, 8, 8))
+    module = launches.made(size)
+    assert {p.device.type for p in module.parameters()} == {"meta"}
+    call = launches.call_of(size, module)
+    convolutions = sum(isinstance(m, torch.nn.Conv2d) for m in module.modules())
+    assert call.kernels["convolution"] == convolutions
+    weights = sum(p.numel() * 4 for p in module.parameters())
+    assert call.read > weights  # each is read once, and states beside them
+
+
+def test_a_row_of_launches_bounds_the_share_of_the_sampler(benches: dict[str, ModuleType]):
+    launches = benches["launches"]
+    size = launches.Size("UNet2DModel", TINY, 2, (3, 8, 8))
+    call = launches.DeviceWork(kernels=Counter(convolution=50), read=1000, written=1000)
+    beside = launches.DeviceWork(kernels=Counter(mul=10), read=150, written=50)
+    found = launches.row("net", 7, size, call, "sampler", beside, 5, "")
+    assert found.at_most == pytest.approx(2 / 50 + 40 / 2000, rel=1e-14)
+    assert not found.met
+
+
+def test_our_plans_launch_the_terms_of_their_rows_and_never_wait(benches: dict[str, ModuleType]):
+    launches = benches["launches"]
+    size = launches.Size("UNet2DModel", TINY, 2, (3, 8, 8))
+    work, calls, first = launches.ours(size, "dpmpp_2m")
+    steps = launches.STEPS
+    terms = 2 + 3 * (steps - 1)  # the first step has no history
+    assert (calls, first, work.waits.total()) == (steps, "", 0)
+    assert work.kernels.total() == terms + steps
+
+
+def test_a_scheduler_of_the_library_that_waits_is_seen(benches: dict[str, ModuleType]):
+    launches = benches["launches"]
+    size = launches.Size("UNet2DModel", TINY, 2, (3, 8, 8))
+    work, calls, first = launches.theirs(size, "UniPCMultistep")
+    assert first.startswith("scheduling_unipc_multistep.py:")
+    assert work.waits.total() >= calls

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from fokker.analysis.device_work import DeviceWaitError, DeviceWork, device_work
+from fokker.analysis.device_work import DeviceWaitError, device_work, run_work
 from fokker.analysis.imagined_device import imagined
 from fokker.solvers.engine.executor import Executor
 from fokker.solvers.engine.tables import tables
@@ -32,30 +32,21 @@ def executor(plan: Plan, x: torch.Tensor, asked: Model = model, grad: bool = Fal
     )
 
 
-def on_device(plan: Plan) -> DeviceWork:
-    """The work of one run."""
-    with device_work() as work, torch.no_grad():
-        x = work.empty(*SHAPE)
-        inputs = {name: torch.empty_like(x) for name in plan.inputs}
-        out = executor(plan, x)(inputs)
-    assert {v.device for v in out.values()} == {imagined()}
-    return work
-
-
 @each()
 def test_nothing_waits_and_rows_launch_and_move_what_their_terms_say(entry: Sampler):
     process = VPLinear()
     plan = entry(process, grid_of(process, steps_of(entry, 5)))
-    work = on_device(plan)
+    work = run_work(plan, lambda _: model, SHAPE)
     asked = sum(isinstance(op, Eval) for op in plan.ops)
+    assert [(call.kernels.total(), call.moved) for call in work.calls] == [(1, 2 * STATE)] * asked
     rows = [k for k, op in enumerate(plan.ops) if isinstance(op, Lin)]
     terms = [len(plan.columns[k][0]) for k in rows]
     looks = len(tables(plan).arrivals)
-    assert work.kernels.total() == asked + sum(terms) + looks
-    states = 2 * asked + sum(3 * k - 1 for k in terms) + looks  # v -> w v, then out += w v
-    assert work.moved == states * STATE + looks * SHAPE[0] * 4
+    assert work.sampler.kernels.total() == sum(terms) + looks
+    states = sum(3 * k - 1 for k in terms) + looks  # v -> w v, then out += w v
+    assert work.sampler.moved == states * STATE + looks * SHAPE[0] * 4
     noises = sum(isinstance(op, Noise) for op in plan.ops)
-    assert (work.uploads, work.uploaded) == (noises, noises * STATE)
+    assert (work.sampler.uploads, work.sampler.uploaded) == (noises, noises * STATE)
 
 
 @each([entry for entry in PLANS if not entry.stochastic][::6])

@@ -74,8 +74,8 @@ MUTANTS = [
     ),
     Mutant(
         "analysis/imagined_device.py",
-        'frozenset({"aten::_linalg_check_errors", "aten::_local_scalar_dense"})',
-        'frozenset({"aten::_local_scalar_dense"})',
+        "if there and (apart or name in _CHECKS) and not self.prepares():",
+        "if apart and not self.prepares():",
         "the checks of linear algebra are taken to be free",
         WORK,
     ),
@@ -99,5 +99,12 @@ MUTANTS = [
         "            self._prepares = True",
         "preparing never ends",
         WORK,
+    ),
+    Mutant(
+        "analysis/device_work.py",
+        "            with work.apart() as call:",
+        "            with work.apart() as call, work.apart():",
+        "the calls of the network are counted with the sampler",
+        LAW,
     ),
 ]

@@ -215,14 +215,14 @@ GAUSSIAN = [
         LOW_RANK,
     ),
     Mutant(
-        "solvers/fitted/gaussian_flow.py",
+        "solvers/fitted/moments.py",
         "singular[:kept] ** 2 / (n - 1)",
         "singular[:kept] ** 2 / n",
         "n for n - 1",
         (f"{FLOW}::test_statistics_of_few_samples_span_what_the_samples_span",),
     ),
     Mutant(
-        "solvers/fitted/gaussian_flow.py",
+        "solvers/fitted/moments.py",
         "(len(mean) - rank)",
         "len(mean)",
         "variance lost in a cut",

@@ -19,8 +19,8 @@ MUTANTS = [
         CHECKPOINT,
     ),
     Mutant(
-        f"{ROOM}checkpoint.py", "    kind = _kind(start)\n    if kind is not None:",
-        "    kind = _kind(start)\n    if kind is not None and length > LIMIT**2:",
+        f"{ROOM}checkpoint.py", "    kind = kind_of(start)\n    if kind is not None:",
+        "    kind = kind_of(start)\n    if kind is not None and length > LIMIT**2:",
         "a pickle that is not named", CHECKPOINT,
     ),
     Mutant(
@@ -143,11 +143,11 @@ MUTANTS = [
         "[null] + [i for i in range(count) if i != null]", "the null row first", DIFFUSERS,
     ),
     Mutant(
-        f"{ROOM}diffusers_networks.py", "if described > held:", "if described < 0:",
+        f"{ROOM}diffusers_module.py", "if described > held:", "if described < 0:",
         "a giant is built", DIFFUSERS,
     ),
     Mutant(
-        f"{ROOM}diffusers_networks.py", '("missing_keys", "lack"), ', "",
+        f"{ROOM}diffusers_module.py", '(lost, "lack"), ', "",
         "weights left at random", DIFFUSERS,
     ),
     Mutant(

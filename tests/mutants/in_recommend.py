@@ -40,7 +40,7 @@ MUTANTS = [
         (f"{MEASURES}::test_no_error_counts_below_that_of_the_reference",),
     ),
     Mutant(
-        f"{HERE}paired.py", "scatter = drawn[:, [c]] - drawn - gap",
+        f"{HERE}best.py", "scatter = drawn[:, [c]] - drawn - gap",
         "scatter = drawn[:, [c]] - drawn + gap", "resamples that are not centred", GROUP,
     ),
     Mutant(
@@ -77,8 +77,8 @@ MUTANTS = [
         (f"{MEASURES}::test_the_frechet_distance_of_exact_moments_is_the_closed_form",),
     ),
     Mutant(
-        f"{HERE}inception.py", "(images.detach() + 1.0) * 127.5",
-        "(images.detach() + 1.0) * 255.0", "images that are twice as bright",
+        f"{HERE}inception.py", "(images + 1.0) * 127.5",
+        "(images + 1.0) * 255.0", "images that are twice as bright",
         (f"{MEASURES}::test_images_go_to_the_library_as_bytes_and_its_answer_comes_back",),
     ),
     Mutant(
@@ -104,7 +104,7 @@ MUTANTS = [
         (f"{CHOICE}::test_statistics_are_those_of_ledoit_and_wolf_in_their_eigenbasis",),
     ),
     Mutant(
-        f"{THERE}race.py", "bool(k < sure or a > SURE)", "bool(k < 1)",
+        f"{THERE}race.py", "bool(k < sure or close[k] or may_be_best(", "bool(k < 1 and (",
         "nobody but the leader stays",
         (f"{CHOICE}::test_the_race_finds_who_wins_without_one_and_spends_less",),
     ),
@@ -133,7 +133,7 @@ MUTANTS = [
         (f"{INTERVALS}::test_a_widened_quantile_is_exact_for_means_and_vanishes_for_many",),
     ),
     Mutant(
-        f"{HERE}paired.py", "ahead.max() <= widened(limit, count)", "ahead.max() <= limit",
+        f"{HERE}best.py", "ahead.max() <= widened(limit, count)", "ahead.max() <= limit",
         "a normal quantile for few starts",
         (f"{INTERVALS}::test_the_group_of_few_starts_holds_the_best_as_often_as_it_says",),
     ),

@@ -20,6 +20,7 @@ CHAOTIC = "toy_models/chaotic.py"
 CLASSES = "solvers/sde/stable.py"
 REGULARISED = "solvers/sde/regularised.py"
 SOLVE = "solvers/sde/solve.py"
+INPUTS = "solvers/sde/inputs.py"
 ADAPTIVE = "solvers/sde/adaptive.py"
 
 MUTANTS = [
@@ -194,7 +195,7 @@ MUTANTS = [
         BAD,
     ),
     Mutant(
-        SOLVE, "    if not finite(x):\n        bad", "    if False:\n        bad", "start", BAD
+        INPUTS, "    if not finite(x):\n        bad", "    if False:\n        bad", "start", BAD
     ),
     Mutant(
         ADAPTIVE,

@@ -120,5 +120,7 @@ def _explain(error: Exception) -> int:
 
 
 def _say(sentence: str, status: int) -> int:
-    print(f"fokker: {' '.join(sentence.split())}", file=sys.stderr)
+    line = " ".join(sentence.split())  # words of a stranger in it may not move the cursor
+    plain = "".join(c if c.isprintable() else ascii(c)[1:-1] for c in line)
+    print(f"fokker: {plain}", file=sys.stderr)
     return status

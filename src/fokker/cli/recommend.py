@@ -77,9 +77,10 @@ def run(args: argparse.Namespace) -> int:
     import torch
 
     from ..analysis.recommend import Settings, recommend
+    from ..solvers.jobs.limits import MOST_IMAGES, within
     from ..toy_models.networks import find_network
 
-    folder = out_folder(args)
+    within("--starts", args.starts, MOST_IMAGES)
     network = find_network(args.model)
     settings = Settings(
         nfe=args.nfe,
@@ -97,6 +98,7 @@ def run(args: argparse.Namespace) -> int:
         confirm=args.confirm,
         by=args.by,
     )
+    folder = out_folder(args)
     with _few_threads(network.shape, settings):
         found = _with_bar(recommend, network, settings)
     data, note = write(found, folder)

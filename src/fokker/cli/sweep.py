@@ -50,9 +50,9 @@ def run(args: argparse.Namespace) -> int:
     for name in args.sampler:
         get(name)
     networks = identify(args.model)  # refuse what is unknown before anything is measured
-    folder = out_folder(args)
     common = {k: getattr(args, k) for k in ("grid", "guidance", "count", "seed", "reference")}
     todo = configs(args.model, args.sampler, args.nfe, **common)
+    folder = out_folder(args)
     with Bar("run") as bar:
         results = sweep(
             todo, folder / "results", jobs=args.jobs, dask=args.dask, networks=networks,

@@ -104,6 +104,29 @@ def test_preparations_are_not_counted_but_must_not_read_back():
             torch.ones(4, 3).to(DEVICE)
 
 
+def test_waits_are_counted_by_place_where_they_are_allowed_and_the_host_can_go_on():
+    with device_work(may_wait=True) as work:
+        x = work.empty(3, 3)
+        for _ in range(2):
+            x = torch.linalg.solve(x, torch.ones(3, 3).to(x.device))
+        x = x + torch.tensor(2.0).to(x.device)
+        with pytest.raises(DeviceWaitError, match="_local_scalar_dense"):
+            x.sum().item()
+    assert sorted(work.waits.values()) == [1, 2, 2] or sorted(work.waits.values()) == [1, 4]
+    assert work.uploads == 3
+
+
+def test_what_is_apart_is_counted_apart():
+    with device_work() as work:
+        x = work.empty(4, 3) * 2
+        with work.apart() as aside:
+            x = x + 1
+            x = x.add_(upload(torch.ones(4, 3), x.device, x.dtype))
+        x.neg_()
+    assert work.kernels == {"mul": 1, "neg_": 1}
+    assert (aside.kernels.total(), aside.uploads, work.uploads) == (2, 1, 0)
+
+
 def test_the_host_keeps_its_numbers():
     with device_work():
         assert float(torch.tensor([1.0, 2.0]).sum()) == 3.0

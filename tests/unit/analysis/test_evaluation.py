@@ -14,6 +14,7 @@ from torch import nn
 
 from fokker.analysis.distances import gaussian_w2
 from fokker.analysis.evaluation import inception
+from fokker.analysis.evaluation.best import best_group
 from fokker.analysis.evaluation.digits import (
     digits_classifier,
     frechet_distance,
@@ -22,7 +23,6 @@ from fokker.analysis.evaluation.digits import (
 from fokker.analysis.evaluation.kernel import gaussian_mmd, unbiased_mmd
 from fokker.analysis.evaluation.paired import (
     PairedErrors,
-    best_group,
     compare,
     errors_of,
     log_sizes,
@@ -144,6 +144,7 @@ def test_the_group_holds_the_best_about_as_often_as_it_says():
         (lambda: PairedErrors(np.ones(3), level=1.0), "inside"),
         (lambda: compare(PairedErrors(np.ones(3)), PairedErrors(np.ones(4))), "do not pair"),
         (lambda: best_group([]), "one shape"),
+        (lambda: best_group([np.ones(4)], level=2.0), "inside"),
         (lambda: best_group([np.ones(4)], by="mean"), "'typical' or 'rms'"),  # type: ignore[arg-type]
         (lambda: unbiased_mmd(np.ones((3, 1)), np.ones((9, 1))), "at least 4"),
         (lambda: unbiased_mmd(RNG.random((9, 1)), RNG.random((9, 1)), bandwidth=0), "bandwidth"),
@@ -371,6 +372,32 @@ def test_what_is_missing_is_said_in_order(monkeypatch: pytest.MonkeyPatch, tmp_p
     weights = write_weights(tmp_path / "w.safetensors", {"w": torch.ones(2)})
     monkeypatch.setenv(inception.VARIABLE, str(weights))
     assert inception.why_not() == ""
+
+
+def test_a_library_that_is_there_but_broken_is_told_and_breaks_nothing(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+):
+    """As a torchvision of another torch: the import raises, and no ImportError."""
+    package = tmp_path / "torchmetrics"
+    package.mkdir()
+    (package / "__init__.py").write_text("raise RuntimeError('operator nms does not exist')")
+    for name in ("torchmetrics", "torchmetrics.image", "torchmetrics.image.fid"):
+        monkeypatch.delitem(sys.modules, name, raising=False)
+    monkeypatch.syspath_prepend(tmp_path)
+    x = torch.zeros(4, 3, 2, 2)
+    sentence = "installed but cannot be imported: RuntimeError: operator nms does not exist"
+    assert sentence in inception.why_not()
+    assert sentence in inception.record(x, x)["missing"]
+    with pytest.raises(AnalysisError, match=sentence):
+        inception.inception_distances(x, x, extractor=Channels())
+
+
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16, torch.float64])
+def test_levels_are_the_nearest_whatever_the_images_are_held_in(dtype: torch.dtype):
+    images = torch.linspace(-1.2, 1.2, 192).reshape(4, 3, 4, 4).to(dtype)
+    nearest = ((images.double() + 1) * 127.5).clamp(0, 255)
+    gap = inception._bytes(images).double() - nearest
+    assert float(gap.abs().max()) <= 0.5 + 1e-4
 
 
 def test_weights_are_read_as_tensors_and_a_pickle_is_never_opened(

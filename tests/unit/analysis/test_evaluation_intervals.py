@@ -11,9 +11,10 @@ import torch
 from scipy.stats import t as student
 
 from fokker.analysis.evaluation import kernel, summary
+from fokker.analysis.evaluation.best import best_group
 from fokker.analysis.evaluation.digits import held_out_digits
 from fokker.analysis.evaluation.few import tails, widened
-from fokker.analysis.evaluation.paired import PairedErrors, best_group, compare
+from fokker.analysis.evaluation.paired import PairedErrors, compare
 from fokker.solvers.errors import AnalysisError
 from fokker.toy_models.digits import digits_points, digits_split
 
@@ -75,6 +76,49 @@ def test_the_variance_of_the_mmd_is_estimated_without_bias():
     assert mean == pytest.approx(gap @ k @ gap, rel=1e-12)
     truth = weights @ (squares - mean) ** 2
     assert weights @ np.array(estimates) == pytest.approx(truth, rel=1e-9)
+
+
+@pytest.mark.parametrize("strata", [False, True])
+def test_in_pairs_the_mmd_and_its_variance_have_no_bias(strata: bool):
+    """All 4^4 samples of four pairs on {0, 1}: exact to rounding.
+
+    Of one law whose members depend on each other; or of two classes, of one law on both sides.
+    There the estimate that lets the members of a pair meet is below 0 by more than 0.08.
+    """
+    k = np.array([[1.0, 0.2], [0.2, 1.0]])
+    bound = np.array([[0.4, 0.1], [0.15, 0.35]])
+    classes = [np.outer(p, p) for p in ([0.9, 0.1], [0.2, 0.8])]
+    joints = [classes[0], classes[1], classes[1], classes[0]] if strata else [bound] * 4
+    rows = []
+    for z in itertools.product(range(4), repeat=4):
+        x, y = np.array(z) // 2, np.array(z) % 2
+        kxx, kyy, kxy = k[x][:, x], k[y][:, y], k[x][:, y]
+        square, linear, rest = kernel._pair_moments(kxx + kyy - kxy - kxy.T)
+        chance = math.prod(j[a, b] for j, a, b in zip(joints, x, y, strict=True))
+        rows.append((chance, square, linear + rest, kernel._moments(kxx, kyy, kxy)[0]))
+    weights, squares, estimates, crossed = np.array(rows).T
+    gap = np.zeros(2) if strata else bound.sum(0) - bound.sum(1)
+    mean = weights @ squares
+    assert mean == pytest.approx(gap @ k @ gap, abs=1e-15)
+    assert weights @ estimates == pytest.approx(weights @ (squares - mean) ** 2, rel=1e-9)
+    assert weights @ crossed < mean - 0.08
+
+
+def test_a_paired_mmd_is_that_of_its_pairs_and_refuses_what_is_none():
+    """Shifts by one vector: h of each two pairs, by hand."""
+    x = np.random.default_rng(6).standard_normal((6, 2))
+    found = kernel.paired_mmd(x, x + 0.5, bandwidth=1.2)
+
+    def k(a: np.ndarray, b: np.ndarray) -> float:
+        return math.exp(-float(np.sum((a - b) ** 2)) / (2 * 1.2**2))
+
+    pairs = itertools.permutations([(p, p + 0.5) for p in x], 2)
+    h = [k(p, r) + k(q, s) - k(p, s) - k(q, r) for (p, q), (r, s) in pairs]
+    assert found.square == pytest.approx(np.mean(h), rel=1e-12)
+    assert kernel.paired_mmd(x, x, bandwidth=1.0)[:2] == (0.0, 0.0)
+    for bad in (x[:5], x[:3]):
+        with pytest.raises(AnalysisError, match="as many points in both"):
+            kernel.paired_mmd(bad, x if len(bad) == 5 else bad)
 
 
 def test_a_part_of_the_samples_does_not_depend_on_their_order(monkeypatch: pytest.MonkeyPatch):

@@ -220,6 +220,21 @@ def test_fewer_than_two_bits_are_refused(bits: int):
         quantised(torch.ones(3), bits)
 
 
+@pytest.mark.parametrize(
+    ("call", "words"),
+    [
+        (lambda: quantised(torch.ones(3), 2.5), "got 2.5"),  # type: ignore[arg-type]
+        (lambda: quantised(torch.ones(3), 2000), "64 at most"),
+        (lambda: quantised(torch.tensor([1.0, math.nan]), 8), "only finite values"),
+        (lambda: quantised(torch.ones(0), 8), "only finite values"),
+        (lambda: quantised(torch.ones(2, 2), 8, per="row"), "'tensor' or 'channel', got 'row'"),  # type: ignore[arg-type]
+    ],
+)
+def test_no_grid_is_made_of_what_has_none(call: Any, words: str):
+    with pytest.raises(AnalysisError, match=words):
+        call()
+
+
 def test_what_makes_no_sense_is_refused():
     p = problem("gaussian")
     exact = exact_network("exact", p.law, p.process, (-4.0, 3.0))

@@ -298,6 +298,8 @@ def test_ranking_by_rms_and_by_the_typical_error_are_two_things():
         ({"spacings": ["log"]}, "unknown spacing 'log'"),
         ({"reference_steps": 30}, "multiple of 4"),
         ({"labels": [1]}, "as many labels"),
+        ({"level": 2.0}, r"inside \(0, 1\)"),
+        ({"by": "mean"}, "'typical' or 'rms'"),
         ({"device": "xla"}, "the device 'xla' cannot be used here"),
         ({"device": "nowhere"}, "the device 'nowhere' cannot be used here"),
         ({"names": ["exp_rk4_data"], "nfe": 2, "to_zero": False}, "no sampler fits into 2 "),

@@ -62,7 +62,7 @@ def test_classes_go_round_and_shards_share(tmp_path: Path, capsys: pytest.Captur
     [
         (["--model", "digit"], "unknown network 'digit'"),
         (["--sampler", "dpmp_2m"], "unknown sampler 'dpmp_2m'; nearest: dpmpp_2m"),
-        (["--steps", "0"], "steps of a job is '0'; accepted: a whole number from 1 up"),
+        (["--steps", "0"], "steps of a job is '0'; accepted: a whole number from 1 to 10000"),
         (["--count", "-3"], "count of a job is '-3'"),
         (["--labels", "all"], "labels must be none, cycle, a class or a list"),
         (["--labels", "7"], "label 7 is no class of the network; accepted: 0 .. 2"),

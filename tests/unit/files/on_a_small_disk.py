@@ -136,7 +136,8 @@ def clouds(disk: Disk, large: Path, command: str) -> list[dict[str, Any]]:
     for k, shift in enumerate((5.0, 0.0, 1.0)):
         files.append(str(large / f"{k}.npy"))
         np.save(files[-1], np.random.default_rng(k).normal(size=(20, 2)) + shift)
-    words = [command, "--method", "gaussian", *files[1:]]
+    less = ["--count", "3"] if command == "bridge" else []
+    words = [command, "--method", "gaussian", *files[1:], *less]
     ran([command, "--method", "gaussian", *files[:2], "--out", str(old)])
     ran([*words, "--out", str(large / "size")])
     arrays = (large / "size" / f"{command}{end}" for end in (".npz", ".png"))

@@ -133,6 +133,27 @@ def test_files_that_belong_together_are_never_mixed_under_a_manifest(tmp_path: P
     assert {(False, True, False), (False, False, False)} <= seen
 
 
+@pytest.mark.parametrize("write", [write_text_atomic, write_text_new])
+def test_the_bytes_are_on_the_disk_before_the_file_has_its_name(
+    tmp_path: Path, write: Callable[[Path, str], Path]
+):
+    names = calls(lambda: write(tmp_path / "a", "x"))
+    named = "link" if write is write_text_new else "replace"
+    assert names.index("write") < names.index("flush") < names.index("fsync") < names.index(named)
+
+
+def test_a_full_disk_is_not_taken_for_one_without_links(tmp_path: Path):
+    turn = calls(lambda: write_text_new(tmp_path / "clean", "x")).index("link")
+    for error in (errno.ENOSPC, errno.EIO, errno.EDQUOT):
+        sentence = failing(lambda: write_text_new(tmp_path / "a", "x"), turn, error, False)
+        assert sentence is not None
+        assert not (tmp_path / "a").exists()
+    for error in (errno.EPERM, errno.EOPNOTSUPP, errno.ENOSYS):
+        assert failing(lambda: write_text_new(tmp_path / "a", "x"), turn, error, False) is None
+        assert (tmp_path / "a").read_text() == "x"
+        (tmp_path / "a").unlink()
+
+
 def weights(folder: Path) -> torch.Tensor:
     module = load_network(folder).module
     assert module is not None
@@ -160,6 +181,7 @@ def test_each_call_in_turn_fails_and_a_network_is_the_old_or_the_new(
     for turn, name in enumerate(names):
         folder = prepared(str(turn))
         sentence = failing(lambda folder=folder: save(folder), turn, errno.EIO, lasting)
+        assert ".part" not in (sentence or "")  # what is gone by now
         if sentence is None:
             assert torch.equal(weights(folder), wanted)
         elif "the network that was there is in" in sentence:

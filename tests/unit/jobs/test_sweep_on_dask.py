@@ -92,7 +92,7 @@ def test_a_worker_that_is_killed_costs_what_it_was_at_and_the_sweep_is_finished(
     assert len({row["pid"] for row in found}) >= 2
 
 
-def test_what_kills_each_worker_is_given_up_after_all_others_and_only_that_is_done_again(
+def test_what_kills_each_worker_is_given_up_last_and_only_that_is_done_again(
     two: Cluster, tmp_path: Path
 ):
     with pytest.raises(AnalysisError, match="were lost each time; what was measured is kept"):

@@ -103,7 +103,7 @@ def test_another_text_is_another_network():
     assert same.difference(other) == "the tensor tables[rows] is another one"
     laws = [identity_of(named_network("gaussian")) for _ in range(2)]
     assert laws[0] == laws[1]
-    assert "call SHA-256 is" in str(laws[0].difference(identity_of(named_network("mixture"))))
+    assert laws[0].digest != identity_of(named_network("mixture")).digest
 
 
 def test_a_field_that_only_the_other_job_has_is_a_difference():

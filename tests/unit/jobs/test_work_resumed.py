@@ -118,6 +118,16 @@ def test_another_job_in_the_folder_is_refused(change: dict, sentence: str, whole
         run_job(replace(JOB, **change), gaussians(), whole)
 
 
+def test_one_and_one_point_zero_are_one_job(tmp_path: Path):
+    job = replace(JOB, sampler="sde_dpmpp_2m", options={"eta": 1})
+    run_job(job, gaussians(), tmp_path)
+    before = contents(tmp_path)
+    again = run_job(replace(job, options={"eta": 1.0}, guidance=1), gaussians(), tmp_path)
+    assert (again.made, again.found) == (0, 5)
+    assert contents(tmp_path) == before
+    assert said(tmp_path)["complete"]
+
+
 def test_other_weights_are_another_job(tmp_path: Path):
     def network(weight: float) -> Network:
         module = torch.nn.Linear(1, 1)

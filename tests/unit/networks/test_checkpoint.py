@@ -13,6 +13,7 @@ import pytest
 import torch
 
 from fokker.solvers.errors import OutputError
+from fokker.solvers.networks import checkpoint
 from fokker.solvers.networks.checkpoint import read_header, read_weights, write_weights
 from fokker.solvers.networks.errors import CheckpointError
 from fokker.solvers.networks.strict_json import LIMIT
@@ -192,10 +193,10 @@ def test_every_cut_of_a_file_is_refused(tmp_path: Path):
 @pytest.mark.parametrize(
     ("like", "words"),
     [
-        ({"w": (2, 3), "b": (2,)}, "lacks 1 tensors: b"),
-        ({}, "has unknown 1 tensors: w"),
+        ({"w": (2, 3), "b": (2,)}, "lacks 1 tensors: 'b'"),
+        ({}, "has unknown 1 tensors: 'w'"),
         ({"w": (3, 2)}, "'w' of"),
-        ({"v": (2, 3)}, "lacks 1 tensors: v"),
+        ({"v": (2, 3)}, "lacks 1 tensors: 'v'"),
     ],
 )
 def test_the_tensors_must_be_those_of_the_network(
@@ -215,10 +216,10 @@ def test_shapes_are_compared_before_any_number_is_read(
     with path.open("ab") as file:
         file.truncate(path.stat().st_size + size)
 
-    def read(self: Path) -> bytes:
+    def read(*_: Any) -> bytes:
         pytest.fail("the file was read")
 
-    monkeypatch.setattr(Path, "read_bytes", read)
+    monkeypatch.setattr(checkpoint, "_all_of", read)
     assert "not (2,)" in refused(path, like={"w": (2,)})
 
 
@@ -269,10 +270,31 @@ def test_a_full_disk_leaves_the_old_weights(tmp_path: Path, monkeypatch: pytest.
     assert [f.name for f in tmp_path.iterdir()] == ["a.safetensors"]
 
 
-def test_a_file_that_changes_while_it_is_read_is_refused(
+@pytest.mark.parametrize("change", ["other names", "cut", "longer"])
+def test_a_file_that_changes_while_it_is_read_is_refused(tmp_path: Path, change: str):
+    """Between its check and its reading another writes into the same file."""
+    many = {f"a rather long name {k}": torch.ones(2) for k in range(200)}  # more than a buffer
+    path = write_weights(tmp_path / "a.safetensors", many)
+    whole, like = path.read_bytes(), dict.fromkeys(many, (2,))
+    other = whole.replace(b'"a rather', b'"A rather')
+
+    class Late(dict[str, tuple[int, ...]]):
+        def items(self) -> Any:
+            path.write_bytes({"other names": other, "cut": whole[:-1]}.get(change, whole + b"x"))
+            return super().items()
+
+    if change == "longer":  # what was there when it was looked at is all that is read
+        assert read_weights(path, like=Late(like)).tensors.keys() == many.keys()
+    else:
+        assert "changed while it was read" in refused(path, like=Late(like))
+
+
+def test_a_name_that_stands_for_a_pipe_after_its_check_is_not_waited_for(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
     path = write_weights(tmp_path / "a.safetensors", {"w": torch.ones(2)})
-    other = write_weights(tmp_path / "b.safetensors", {"w": torch.ones(1, 2)}).read_bytes()
-    monkeypatch.setattr(Path, "read_bytes", lambda _: other)
-    assert "changed while it was read" in refused(path, like={"w": (2,)})
+    found = path.stat()
+    path.unlink()
+    os.mkfifo(path)
+    monkeypatch.setattr(Path, "stat", lambda *_, **__: found)  # of before
+    assert "is no ordinary file" in refused(path)

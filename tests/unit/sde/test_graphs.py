@@ -236,6 +236,11 @@ def test_what_is_no_graph_is_refused():
         parts(x)
 
 
+def test_an_id_of_a_node_is_not_cut_off():
+    with pytest.raises(InvalidPlanError, match=r"a node id must be a whole number, got 1\.2"):
+        GraphNoise(0, [1.2, 1.7])  # type: ignore[list-item]
+
+
 def test_noise_for_another_graph_is_refused():
     for ids in ([1, 1], [-1, 2]):
         with pytest.raises(ShapeError, match="distinct ids"):

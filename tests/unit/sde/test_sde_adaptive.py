@@ -129,3 +129,14 @@ def test_halving_that_does_not_help_ends_in_an_underflow():
         solve_adaptive(jump, heun, path, x, rtol=0, atol=1e-6, depth=12)
     assert e.value.sample_ids == (8, 9)
     assert e.value.t == pytest.approx(0.3, abs=2**-11)
+
+
+def test_a_coordinate_at_rest_in_zero_is_no_error_even_relative_to_itself():
+    """Zero is absorbing: both ways over a cell end in 0, of which any part is 0."""
+    x = torch.tensor([[1.0, 0.0]], dtype=torch.float64)
+    path = DyadicPath(0.0, 1.0, 0)
+    both = solve_adaptive(gbm(), milstein, path, x, rtol=1e-2, atol=0.0)
+    assert float(both.x[0, 1]) == 0.0
+    alone = solve_adaptive(gbm(), milstein, path, x, rtol=1e-2, atol=1e-300)
+    assert torch.equal(both.x, alone.x)
+    assert torch.equal(both.refused, alone.refused)

@@ -10,19 +10,28 @@ import torch
 from torch import Tensor
 
 from fokker.solvers.brownian.tree import TreePath
-from fokker.solvers.errors import FokkerError, InvalidGridError, NonFiniteError, ShapeError
+from fokker.solvers.errors import (
+    FokkerError,
+    InvalidGridError,
+    InvalidPlanError,
+    NonFiniteError,
+    ShapeError,
+)
 from fokker.solvers.noise import CellNoise, GridPath
 from fokker.solvers.ops import Noise
 from fokker.solvers.sde.adaptive import solve_adaptive
 from fokker.solvers.sde.basic import euler_maruyama, heun
 from fokker.solvers.sde.errors import (
     FailedStepError,
+    InvalidEquationError,
     InvalidNoiseError,
     MissingNoiseError,
     NegativeDiffusionError,
     StepUnderflowError,
 )
 from fokker.solvers.sde.gradients import solve_adjoint, solve_reversible
+from fokker.solvers.sde.log_ode import log_ode
+from fokker.solvers.sde.method import Method
 from fokker.solvers.sde.path import DyadicPath
 from fokker.solvers.sde.problem import SDE
 from fokker.solvers.sde.reversible_heun import reversible_heun
@@ -99,7 +108,7 @@ def test_a_step_that_the_path_does_not_have_is_told():
     for function in (solve_adjoint, solve_reversible):
         with pytest.raises(MissingNoiseError, match=r"from t = 0\.25 has no noise"):
             function(OU, TIMES, X, noise=path)
-    with pytest.raises(MissingNoiseError, match=r"the step from t = 0\.5 has no noise"):
+    with pytest.raises(MissingNoiseError, match=r"step 3 from t = 0\.5 has no noise"):
         undo(OU, reversible_heun, TIMES, (X, X, X, X), noise=path)
 
 
@@ -169,3 +178,40 @@ def test_a_cell_without_a_number_inside_ends_in_an_underflow():
         solve_adaptive(OU, heun, path, X, rtol=0.0, atol=1e-30, depth=48)
     assert e.value.sample_ids == (4, 8, 9)
     assert e.value.t == 1e6
+
+
+@pytest.mark.parametrize("dtype", [torch.float64, torch.int64])
+@pytest.mark.parametrize("method", [euler_maruyama, log_ode, reversible_heun])
+def test_a_diffusion_of_another_dtype_is_refused_as_a_drift_is(method: Method, dtype: torch.dtype):
+    """Some steps would cast it, others would go on in float64 from there."""
+    sde = SDE(lambda _, x: -x, lambda _, x: torch.ones_like(x, dtype=dtype), noise="additive")
+    with pytest.raises(ShapeError, match=r"diffusion must have the dtype .* torch.float32, got"):
+        solve(sde, method, [0.0, 1.0], torch.ones(2, 3), noise=0)
+    scalar = SDE(lambda _, x: -x, lambda *_: torch.tensor(0.5, dtype=torch.float64), "additive")
+    assert solve(scalar, method, [0.0, 1.0], torch.ones(2, 3), noise=0).x.dtype == torch.float32
+
+
+@pytest.mark.parametrize("value", [None, 1j, "0.5"])
+def test_a_diffusion_that_is_no_number_is_refused(value: object):
+    sde = SDE(lambda _, x: -x, lambda *_: value, noise="additive")
+    with pytest.raises(ShapeError, match="must be a tensor or a real number, got"):
+        solve(sde, euler_maruyama, [0.0, 1.0], torch.ones(2, 3), noise=0)
+
+
+@pytest.mark.parametrize("noise", [1.5, None, "3"])
+def test_what_is_neither_a_seed_nor_a_source_is_refused(noise: object):
+    sde = SDE(lambda _, x: -x, lambda *_: 0.5, noise="additive")
+    with pytest.raises(InvalidPlanError, match="a seed must be a whole number, got"):
+        solve(sde, euler_maruyama, [0.0, 1.0], torch.ones(2, 3), noise=noise)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("step", [1.5, "1", None])
+def test_a_step_between_steps_is_not_saved_in_silence(step: object):
+    sde = SDE(lambda _, x: -x, lambda *_: 0.5, noise="additive")
+    with pytest.raises(InvalidGridError, match=r"there is no step .* to save; steps are 0 to 2"):
+        solve(sde, euler_maruyama, [0.0, 0.5, 1.0], torch.ones(2, 3), noise=0, save_at=[step])  # type: ignore[list-item]
+
+
+def test_a_number_of_noises_that_is_not_whole_is_refused():
+    with pytest.raises(InvalidEquationError, match=r"positive number of noises, got 1\.5"):
+        SDE(lambda _, x: x, lambda _, x: x, "general", noises=1.5)  # type: ignore[arg-type]

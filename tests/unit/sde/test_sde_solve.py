@@ -23,6 +23,7 @@ from fokker.solvers.sde.errors import (
     NegativeDiffusionError,
     StepUnderflowError,
 )
+from fokker.solvers.sde.method import Method
 from fokker.solvers.sde.problem import SDE
 from fokker.solvers.sde.reversible_heun import reversible_heun
 from fokker.solvers.sde.rungekutta import sra1
@@ -75,6 +76,29 @@ def test_a_negative_diffusion_is_told_with_step_time_and_samples():
         solve(still, euler_maruyama, [0, 0.25, 0.75, 1], X, noise=CellNoise(0, [7, 9, 11, 13]))
     assert (e.value.step, e.value.t, e.value.sample_ids) == (3, 0.75, (13,))
     assert isinstance(e.value, FokkerError)
+
+
+def test_a_diffusion_that_is_negative_before_the_first_step_or_on_the_way_back_is_told_too():
+    sde = SDE(lambda _, x: 0 * x, lambda _, x: x, calculus="stratonovich")
+    x, noise = torch.tensor([[1.0], [-1.0]], dtype=torch.float64), CellNoise(0, [7, 8])
+    for ask in (
+        lambda: solve(sde, reversible_heun, [0.0, 1.0], x, noise=noise),
+        lambda: solve(sde, heun, [0.0, 1.0], x, noise=noise),
+        lambda: undo(sde, reversible_heun, [0.0, 1.0], (x, x, 0 * x, x), noise=noise),
+    ):
+        with pytest.raises(NegativeDiffusionError, match=r"^step 1, sample 8: the diff") as e:
+            ask()
+        assert (e.value.sample_ids, e.value.step) == ((8,), 1)
+        assert "sample 1" not in str(e.value)  # its row
+
+
+@pytest.mark.parametrize("method", [heun, sra1, reversible_heun])
+def test_no_step_looks_beyond_the_last_time(method: Method):
+    """``-0.3 + (0.1 + 0.3)`` is above 0.1 in float64, and there this equation has ended."""
+    seen = []
+    sde = SDE(lambda t, x: seen.append(t) or -x, lambda t, _: math.sqrt(0.1 - t), "additive")
+    solve(sde, method, [-0.3, 0.1], X, noise=0)
+    assert max(seen) <= 0.1
 
 
 def test_a_signed_diffusion_may_be_negative():
@@ -145,6 +169,27 @@ def test_a_diffusion_that_couples_coordinates_is_not_diagonal():
     mixed = SDE(coupled, lambda _, x: 1 + 0.1 * x.sum(-1, keepdim=True) + 0 * x)
     with pytest.raises(InvalidEquationError, match="depends on other coordinates"):
         mixed.check_noise(0.0, X)
+
+
+@pytest.mark.parametrize("entry", [(0, 1), (1, 0)])
+def test_one_coupling_of_two_coordinates_is_seen_in_a_batch_of_one(entry: tuple[int, int]):
+    """Directions of signs would agree on it by chance in half of all cases."""
+    matrix = torch.eye(2, dtype=torch.float64)
+    matrix[entry] = 0.3
+    for n in range(1, 4):
+        coupling = SDE(coupled, lambda _, x: 1 + x @ matrix.mT)
+        with pytest.raises(InvalidEquationError, match="not diagonal; declare it general"):
+            coupling.check_noise(0.0, X[:n])
+
+
+def test_additive_noise_that_reads_the_state_is_found_out():
+    additive().check_noise(0.3, X)
+    for diffusion in (lambda _, x: 0.1 * x, lambda t, x: 1 + t * x[:, :1]):
+        lying = SDE(coupled, diffusion, noise="additive")
+        with pytest.raises(InvalidEquationError, match=r"depends on the state .* not additive"):
+            lying.check_noise(0.5, X)
+    general().check_noise(0.0, X)  # promises nothing
+    scalar().check_noise(0.0, X)
 
 
 # -- solves ---------------------------------------------------------------------------------------
@@ -245,6 +290,18 @@ def test_reversible_heun_comes_back_to_its_start(name: str):
     assert float((other[0] - X).abs().max()) > 1e-2
 
 
+def test_a_way_back_that_explodes_is_told_with_step_time_and_samples():
+    """The drift that pulls the state in on the way forward throws it out on the way back."""
+    cubic = SDE(lambda _, x: -(x**3), lambda *_: 0.1, "additive")
+    x = torch.tensor([[0.0], [5.0]], dtype=torch.float64)
+    state = reversible_heun.start(cubic, 4.0, x)
+    with pytest.raises(NonFiniteError, match=r"step \d+ from t = .* in sample 8: .* not fin") as e:
+        undo(cubic, reversible_heun, edges(40), state, noise=CellNoise(0, [7, 8]))
+    assert e.value.sample_ids == (8,)
+    with pytest.raises(InvalidEquationError, match="solves stratonovich equations"):
+        undo(diagonal(), reversible_heun, edges(4), (X,), noise=0)
+
+
 def test_a_method_without_inverse_says_so():
     with pytest.raises(NotInvertibleError, match="stochastic Heun cannot be undone"):
-        undo(diagonal(), heun, edges(4), (X,), noise=0)
+        undo(diagonal("stratonovich"), heun, edges(4), (X,), noise=0)

@@ -174,3 +174,8 @@ def test_what_makes_no_sense_is_refused():
         shift_bound(1.0, 1.0, 1.0, contraction=math.nan)
     with pytest.raises(InvalidLawError, match="accepted: langevin, linear-noise, geometric"):
         neural_problem("stable")
+
+
+def test_a_bound_beyond_all_numbers_is_infinite_and_nothing_stays_nothing():
+    assert shift_bound(1e3, 1.0, 0.0, contraction=-1.0) == math.inf
+    assert shift_bound(1e3, 0.0, 0.0, contraction=-1.0) == 0.0

@@ -78,3 +78,19 @@ def test_each_bad_input_is_one_sentence():
         dequantised(torch.tensor([[0.5]]), 16, seed=0)
     with pytest.raises(ShapeError, match="3 sample ids were given for a batch of 1"):
         dequantised(torch.tensor([[1]]), 16, seed=0, sample_ids=[1, 2, 3])
+
+
+def test_a_batch_that_holds_nothing_and_numbers_that_are_not_whole_are_refused():
+    one = torch.ones(2, 3)
+    for values in (one[:0], one.to(torch.complex64), one[0]):
+        with pytest.raises(ShapeError, match="values must be integers of shape"):
+            dequantised(values, seed=0)
+    for ask in (
+        lambda: bits_per_dim(one, 1.5),  # type: ignore[arg-type]
+        lambda: bits_per_dim(one, 2, levels=2.5),  # type: ignore[arg-type]
+        lambda: dequantised(one, 2.5, seed=0),  # type: ignore[arg-type]
+        lambda: dequantised(one, seed=0.5),  # type: ignore[arg-type]
+        lambda: dequantised(one, seed=0, sample_ids=[0, 0.5]),  # type: ignore[list-item]
+    ):
+        with pytest.raises(InvalidPlanError, match="must be a whole number, got"):
+            ask()

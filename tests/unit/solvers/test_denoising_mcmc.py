@@ -8,6 +8,7 @@ which never leaves its mode, is the negative control.
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import numpy as np
 import pytest
@@ -24,6 +25,7 @@ from fokker.solvers.langevin.denoising_mcmc import (
 )
 from fokker.solvers.model import Model
 from fokker.solvers.noise import CellNoise
+from fokker.solvers.plan import Noise
 from fokker.solvers.process import Node, Process
 from fokker.solvers.schedules import EDM, VPLinear
 from fokker.toy_models import GaussianMixture, exact_model
@@ -207,3 +209,64 @@ def test_bad_chains_are_one_sentence():
     broken = LangevinGibbs(lambda x, _: x * math.nan, nodes_on(EDM()), logits)
     with pytest.raises(NonFiniteError, match="the model's output is not finite"):
         last(broken, start, 1)
+
+
+NOISY: dict[str, Any] = {"skip": 1, "steps": 2, "sampler": "ancestral", "lam_end": 3.0}
+
+
+def drawn_by_runs(noise: Any, rounds: int) -> list[set[bytes]]:
+    """The noise that the runs of each round draw, all chains at one level."""
+    seen: list[set[bytes]] = [set()]
+
+    class Spy(CellNoise):
+        def draw(self, cell: Noise, like: Tensor) -> Tensor:
+            out = super().draw(cell, like)
+            if cell.clock != "churn":
+                while len(seen) <= int(cell.clock.split()[1]):
+                    seen.append(set())
+                seen[int(cell.clock.split()[1])].add(out.numpy().tobytes())
+            return out
+
+    single = LangevinGibbs(exact_model(LAW, EDM(), "noise"), nodes_on(EDM())[3:4], one_level)
+    start = Chain(joint(2).y, torch.zeros(2, dtype=torch.long))
+    denoising_mcmc(single, EDM(), start, noise=Spy(noise), rounds=rounds, **NOISY)
+    return seen
+
+
+def one_level(y: Tensor) -> Tensor:
+    return torch.zeros(len(y), 1, dtype=torch.float64)
+
+
+def test_no_round_of_a_run_has_the_noise_of_another_nor_of_a_run_with_another_seed():
+    """Seeds that are counted up by the round would give round 1 of seed 0 to round 0 of seed 1."""
+    rounds = [fields for seed in (0, 1, 2) for fields in drawn_by_runs(seed, 3)]
+    assert len(rounds) == 9
+    assert all(rounds)
+    assert sum(map(len, rounds)) == len(set.union(*rounds))
+
+
+class Wrapped:
+    """A source that is no CellNoise, and tells nobody its seed."""
+
+    def __init__(self, seed: int) -> None:
+        self._own = CellNoise(seed)
+
+    def draw(self, cell: Noise, like: Tensor) -> Tensor:
+        return self._own.draw(cell, like)
+
+
+def test_the_runs_draw_from_the_source_that_was_given():
+    start = Chain(joint(3).y, torch.tensor([1, 4, 1]))
+
+    def samples(noise: Any) -> Tensor:
+        return denoising_mcmc(kernel(), EDM(), start, noise=noise, rounds=2, **NOISY).x
+
+    torch.testing.assert_close(samples(Wrapped(3)), samples(CellNoise(3)), rtol=0, atol=0)
+    sources = samples(Wrapped(3)), samples(Wrapped(4))
+    assert float((sources[0] - sources[1]).abs().min()) > 0.0
+
+
+@pytest.mark.parametrize("lam_end", [math.nan, math.inf])
+def test_an_end_that_is_no_level_is_refused(lam_end: float):
+    with pytest.raises(InvalidPlanError, match="lam_end must be a finite number"):
+        denoising_mcmc(kernel(), EDM(), joint(2), noise=0, lam_end=lam_end)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 
+import numpy as np
 import pytest
 import torch
 from torch import Tensor
@@ -134,3 +135,11 @@ def test_each_bad_setting_is_one_sentence():
         Hutchinson(0, sample_ids=[0, 1])(bent, states(), 0.4)
     with pytest.raises(ShapeError, match="must have the shape"):
         ExactDivergence()(lambda x, _: x[:, 0], states(), 0.4)
+
+
+def test_a_seed_is_a_whole_number_whatever_it_is_written_in():
+    want = Hutchinson(1, sample_ids=[2, 3]).vectors(2, 3)
+    for seed, ids in ((True, [2, 3]), (np.int64(1), np.array([2, 3], np.int32))):
+        assert torch.equal(Hutchinson(seed, sample_ids=ids).vectors(2, 3), want)  # type: ignore[arg-type]
+    with pytest.raises(InvalidPlanError, match=r"a seed must be a whole number, got 1\.0"):
+        Hutchinson(1.0)  # type: ignore[arg-type]

@@ -148,7 +148,7 @@ def test_what_does_not_fit_is_refused_in_one_sentence():
     plan, states = get("ancestral")(VP, grid(4)), independent_states(grid(4), x0, seed=0)
     with pytest.raises(InvalidPlanError, match="a plan of 4 steps needs 5 states, got 4"):
         noise_maps(plan, model, states[1:])
-    with pytest.raises(ShapeError, match="a state must have the shape"):
+    with pytest.raises(ShapeError, match="state 4 must have the shape"):
         noise_maps(plan, model, [*states[:4], states[4][:1]])
     with pytest.raises(InvalidPlanError, match=r"skip must be .* 0 .. 3, got 4"):
         edit_friendly(VP, grid(4), x0, model, model, seed=0, skip=4)

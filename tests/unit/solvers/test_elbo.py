@@ -107,3 +107,9 @@ def test_each_bad_input_is_one_sentence():
         lower_bound(exact, process, x, *ENDS, seed=0, draws=0)
     with pytest.raises(ShapeError, match="x must have shape"):
         lower_bound(exact, process, x[0], *ENDS, seed=0)
+
+
+def test_levels_whose_snr_is_no_number_are_refused():
+    process, x = VPLinear(), law().sample(2, seed=0)
+    with pytest.raises(InvalidGridError, match=r"got -4.0 and 400.0, within \+-300"):
+        lower_bound(exact_model(law(), process), process, x, -4.0, 400.0, seed=0)

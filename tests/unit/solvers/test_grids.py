@@ -166,8 +166,6 @@ def test_parts_share_their_joint():
     first, second = grid.part(0, 4), grid.part(4, 6)
     assert first[-1] == second[0]
     assert len(first) + len(second) == len(grid)
-    with pytest.raises(InvalidGridError, match="at least 2 nodes"):
-        grid.part(3, 3)
 
 
 @pytest.mark.parametrize("steps", [0, -1, 2.0, True, "4", None])
@@ -255,3 +253,10 @@ def test_so_many_steps_that_nodes_coincide_are_refused():
 def test_consecutive_pairs_are_the_steps():
     grid = uniform_lam(VP, -3.0, 2.0).grid(3)
     assert list(grid.steps()) == list(pairwise(grid.nodes))
+
+
+@pytest.mark.parametrize(("first", "last"), [(2, 5), (-2, 4), (3, 3), (3, 2), (5, 9)])
+def test_a_part_that_a_grid_does_not_have_is_refused_and_not_cut_short(first, last):
+    grid = uniform_lam(VP, -1.0, 1.0).grid(4)
+    with pytest.raises(InvalidGridError, match=f"no part from node {first} to node {last}"):
+        grid.part(first, last)

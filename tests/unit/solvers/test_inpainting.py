@@ -12,7 +12,7 @@ from torch import Tensor
 from fokker.analysis.distances import gaussian_w2
 from fokker.analysis.impulses import FullNormal, affine_law
 from fokker.analysis.paired import sample
-from fokker.solvers.errors import InvalidPlanError, NonFiniteError, ShapeError
+from fokker.solvers.errors import InvalidPlanError, NonFiniteError, PredictionError, ShapeError
 from fokker.solvers.grids import Grid, uniform_lam
 from fokker.solvers.langevin.conditional import (
     Known,
@@ -24,6 +24,7 @@ from fokker.solvers.langevin.conditional import (
 )
 from fokker.solvers.langevin.correctors import Langevin
 from fokker.solvers.langevin.steps import LevelRule
+from fokker.solvers.likelihood.density import log_density
 from fokker.solvers.registry import get
 from fokker.solvers.schedules import VPLinear
 from fokker.toy_models import Gaussian, exact_model, problem, restricted
@@ -87,6 +88,28 @@ def test_an_exact_classifier_makes_the_exact_conditional_model(t):
     none = classifier_guided(p.model("noise"), p.process, logits, 0, weight=0.0)(x, t)
     torch.testing.assert_close(none, p.model("noise")(x, t))
     assert float((got - none).abs().max()) > 1e-3
+
+
+def test_a_guided_model_has_the_jacobian_and_the_densities_of_the_conditional_law():
+    """A classifier that is left out of the Jacobian gives another density in silence."""
+    p = problem("mixture")
+    law: Any = p.law
+
+    def logits(x: Tensor, time: float) -> Tensor:
+        at = p.process.node(float(time))
+        return law.responsibilities(x, at.alpha, at.sigma).log()
+
+    guided = classifier_guided(p.model("noise"), p.process, logits, 1)
+    own = restricted(law, [1])
+    grid, x = uniform_lam(p.process, -3.0, 1.0).grid(12), p.starts(3)
+    found = log_density(guided, p.process, grid, x, prediction="noise")
+    exact = log_density(
+        exact_model(own, p.process, "noise"), p.process, grid, x, prediction="noise"
+    )
+    torch.testing.assert_close(found.log_density, exact.log_density, rtol=1e-8, atol=1e-8)
+    plain = log_density(p.model("noise"), p.process, grid, x, prediction="noise")
+    assert float((found.log_density - plain.log_density).abs().min()) > 0.1
+    assert not guided(x, 0.5).requires_grad
 
 
 def test_a_time_for_each_sample_gives_each_its_own_sigma():
@@ -239,3 +262,21 @@ def test_measurements_and_classes_that_do_not_exist_are_refused():
         classifier_guided(p.model("noise"), p.process, lambda x, _: x, 2)(x, 0.5)
     with pytest.raises(NonFiniteError, match="gradient is not finite"):
         classifier_guided(p.model("noise"), p.process, lambda x, _: x * math.nan, 0)(x, 0.5)
+
+
+def test_what_is_no_classifier_and_no_measurement_is_one_sentence():
+    p, x = problem("mixture"), problem("mixture").starts(2)
+    model = p.model("noise")
+    for logits in (lambda x, _: x.sum(1), lambda x, _: x[:1]):
+        with pytest.raises(ShapeError, match=r"logits must have shape \(2, classes\)"):
+            classifier_guided(model, p.process, logits, 0)(x, 0.5)
+    with pytest.raises(PredictionError, match="have no gradient"):
+        classifier_guided(model, p.process, lambda x, _: x.detach(), 0)(x, 0.5)
+    with pytest.raises(InvalidPlanError, match=r"a label must be a whole number, got 0\.5"):
+        classifier_guided(model, p.process, lambda x, _: x, 0.5)  # type: ignore[arg-type]
+    with pytest.raises(ShapeError, match="1 <= k <= d"):
+        measured(torch.zeros(0, 3), torch.zeros(0))
+    with pytest.raises(ShapeError, match=r"torch.float64 and \(2,\), torch.float32"):
+        measured(torch.eye(2, 3, dtype=torch.float64), torch.ones(2))
+    with pytest.raises(NonFiniteError, match="a measurement must be finite"):
+        measured(torch.full((1, 2), math.nan), torch.ones(1))

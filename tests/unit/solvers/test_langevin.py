@@ -7,6 +7,7 @@ Statistical checks use fixed seeds and bounds of at least 5 standard errors (fal
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass
 
 import pytest
 import torch
@@ -252,3 +253,36 @@ def test_a_density_that_fails_is_named():
         mala = Mala(lambda x, _, v=value: torch.full((len(x),), v))
         with pytest.raises(NonFiniteError, match=words):
             mala(x, lambda y: -y, fields(0, x), EDM_NODE, EDM_NODE)
+
+
+@dataclass(frozen=True)
+class Own:
+    """A rule of somebody else's: the step depends on the score, on the noise, or on neither."""
+
+    reads: str
+
+    def __call__(self, score: Tensor, z: Tensor, *_: object) -> Tensor | float:
+        read = {"score": score, "noise": z}.get(self.reads)
+        return 0.3 if read is None else 0.1 + read.square().mean(1, keepdim=True)
+
+
+def test_a_rule_that_looks_at_the_state_is_found_out_by_mala():
+    """With such a step the ratio is that of other proposals: the chain would keep another law."""
+    x = normals(5, 2)
+    for reads in ("score", "noise"):
+        with pytest.raises(InvalidPlanError, match=f"depend on the state, got Own.*{reads}"):
+            visited(Mala(lambda u, _: -0.5 * (u * u).sum(1), Own(reads)), x, 1.0)
+    found = visited(Mala(lambda u, _: -0.5 * (u * u).sum(1), Own("neither")), x, 1.0)
+    assert not torch.equal(found, x)
+
+
+def test_a_score_that_is_not_finite_is_not_called_zero():
+    for bad in (math.nan, math.inf):
+        g = torch.tensor([[1.0], [bad]])
+        with pytest.raises(NonFiniteError, match=r"which is not finite at t = .* \[1\]"):
+            SnrRule()(g, g, EDM_NODE, EDM_NODE)
+
+
+def test_a_dimension_below_one_is_refused():
+    with pytest.raises(InvalidPlanError, match="dimension must be at least 1, got 0"):
+        damped_variance(0, 1.0, 1.0, 1.0)

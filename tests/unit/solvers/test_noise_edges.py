@@ -52,11 +52,13 @@ def by_hand(key: bytes, i: int, place: int) -> tuple[float, float]:
 @pytest.mark.parametrize("count", [1, 2, 7])
 def test_each_number_is_that_of_the_formula(count: int):
     ids, keys = [0, 5, -3, 2**40 + 1], [b"one", b"two"]
-    half = (count + 1) // 2
-    want = [
-        [sum(zip(*(by_hand(key, i, p) for p in range(half)), strict=True), ())[:count] for i in ids]
-        for key in keys
-    ]
+    places = range((count + 1) // 2)
+
+    def row(key: bytes, i: int) -> list[float]:
+        pairs = [by_hand(key, i, place) for place in places]
+        return [*(a for a, _ in pairs), *(b for _, b in pairs)][:count]
+
+    want = [[row(key, i) for i in ids] for key in keys]
     got = normal_fields(keys, ids, count)
     np.testing.assert_allclose(got, np.array(want), rtol=0, atol=4e-6)
 

@@ -9,16 +9,18 @@ from typing import Any
 import numpy as np
 import pytest
 
+from fokker.analysis.algebra import constant_residual
 from fokker.analysis.gaussian_path import Normal, eigenbasis, marginal
 from fokker.analysis.law import Response, response, weak_error
 from fokker.analysis.strong import strong_error, strong_error_of
 from fokker.solvers.errors import InvalidPlanError
+from fokker.solvers.grids import grid_from_lams
 from fokker.solvers.plan import Tape
 from fokker.solvers.plan_algebra import distance
 from fokker.solvers.process import Node
 from fokker.solvers.registry import get
 from fokker.solvers.samplers.onestep import one_step
-from fokker.solvers.schedules import EDM, VPLinear
+from fokker.solvers.schedules import EDM, RectifiedFlow, VPLinear
 from fokker.toy_models.problems import problem
 from laws.zoo import constant_data_response, grid_of
 
@@ -245,3 +247,12 @@ def test_what_cannot_be_is_refused_in_one_sentence():
         get("sde_dpmpp_2s")(PROCESS, grid, r=1.0)
     with pytest.raises(InvalidPlanError, match="must be one of path, independent, got 'tree'"):
         get("sde_dpmpp_3s")(PROCESS, grid, noise="tree")
+
+
+@pytest.mark.parametrize("eta", [1.0, 1.0 - 1e-9, 0.5])
+@pytest.mark.parametrize("name", ["dpmpp_2s_ancestral", "dpmpp_sde_published"])
+def test_steps_in_which_nothing_of_the_state_is_left_are_exact_for_constant_data(name, eta):
+    """``1 - up^2`` is ``e^{-2h}`` at eta 1: formed as a difference it is 0 from h = 19 on."""
+    flow = RectifiedFlow()
+    plan = get(name)(flow, grid_from_lams(flow, [-25.0, 5.0, 24.5]), eta_ddim=eta)
+    assert constant_residual(plan) < 1e-12

@@ -12,13 +12,18 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from fokker.solvers.errors import InvalidGridError
+from fokker.solvers.grids import grid_from_lams
+from fokker.solvers.plan_algebra import canonical, distance
 from fokker.solvers.quadrature import (
     exp_weights,
     integral_weights,
     lagrange,
     panel_rule,
     phi,
+    rho_weights,
 )
+from fokker.solvers.registry import get
+from fokker.solvers.schedules import VE
 
 mp.mp.dps = 60
 
@@ -181,6 +186,29 @@ def test_integral_weights_take_their_polynomials_in_another_clock():
     assert got.sum() == pytest.approx(t - s, rel=1e-13)
     first_moment = (t * math.log(t) - t) - (s * math.log(s) - s)
     assert got @ nodes == pytest.approx(first_moment, rel=1e-13)
+
+
+@pytest.mark.parametrize(("s", "t"), [(-4.0, -3.9), (-4.0, 6.0), (-20.0, 20.0), (2.0, 9.0)])
+def test_weights_in_rho_are_exact_over_steps_of_any_length(s, t):
+    """Polynomials in lam, whose integrals ``int lam^k drho`` are known."""
+    nodes = [s, s - 0.3, s - 0.38]
+    got = rho_weights(nodes, lambda lam: lam, s, t)
+
+    def primitive(lam):
+        k = np.arange(3)
+        return math.exp(-lam) * np.array([1.0, lam + 1.0, lam**2 + 2 * lam + 2.0])[k]
+
+    for k, exact in enumerate(primitive(t) - primitive(s)):
+        size = np.abs(got * np.array(nodes) ** k).sum()
+        assert abs(got @ np.array(nodes) ** k - exact) < 1e-13 * size
+
+
+@pytest.mark.parametrize("order", [2, 3, 4])
+def test_polynomials_in_time_are_those_in_lam_where_time_is_a_line_in_lam(order):
+    """On VE: tAB of DEIS is exponential Adams-Bashforth on noise, however long the steps."""
+    grid = grid_from_lams(VE(), [-4.3, -4.0, -3.0, 2.0, 6.2])
+    a, b = (get(name)(VE(), grid) for name in (f"deis_tab{order}", f"exp_ab{order}_noise"))
+    assert distance(a, b) < 1e-12 * np.abs(canonical(b)).max()
 
 
 def test_lagrange_bases_are_one_at_their_node_and_zero_at_the_others():

@@ -9,7 +9,9 @@ import numpy as np
 import pytest
 import torch
 
+from fokker.solvers.adapters.blackbox import as_source
 from fokker.solvers.errors import InvalidPlanError, ShapeError
+from fokker.solvers.noise import CellNoise
 from fokker.solvers.plan import Noise, Plan, Tape
 from fokker.solvers.registry import get
 from fokker.solvers.run import run
@@ -151,6 +153,16 @@ class Source:
 def test_any_object_that_draws_is_a_source():
     got = run(noisy(), safe, start(), noise=Source(lambda c, x: torch.full_like(x, c.b))).x
     assert torch.equal(got, start() + 2.0)
+
+
+@pytest.mark.parametrize("bad", [1.5, "3", torch.Generator(), torch.tensor(3)])
+def test_what_is_neither_a_seed_nor_a_source_of_noise_is_refused(bad):
+    for plan in (noisy(), euler(grid(2))):
+        with pytest.raises(InvalidPlanError, match=f"or a source .*, got {type(bad).__name__}"):
+            run(plan, safe, start(), noise=bad)
+    with pytest.raises(InvalidPlanError, match="noise must be a seed"):
+        as_source(bad)
+    assert isinstance(as_source(cast(int, np.int64(3))), CellNoise)
 
 
 @pytest.mark.parametrize(

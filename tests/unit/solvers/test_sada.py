@@ -88,7 +88,8 @@ def by_hand(grid, x: Tensor, f, criterion: str, guess: str, most: int) -> tuple[
             else:
                 data = f(row, s.t)
                 real.insert(0, (s.lam, data))
-            eps = (row - s.alpha * data) / s.sigma
+            if not (skip and guess == "extrapolated"):  # else the noise prediction is the old one
+                eps = (row - s.alpha * data) / s.sigma
             drift = float(PROCESS.f(s.t)) * row + float(PROCESS.g2(s.t)) / (2 * s.sigma) * eps
             ys.insert(0, drift)
             h, old = t.lam - s.lam, data
