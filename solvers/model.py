@@ -70,8 +70,8 @@ def for_rows(model: Model, places: Any) -> Model:
     A sampler that leaves samples alone which have arrived asks this one. A plain model takes any
     batch and is given back as it is.
     """
-    choose = getattr(model, "rows", None)
-    return choose(places) if callable(choose) else model
+    choose: Any = getattr(model, "rows", None)
+    return choose(places) if callable(choose) else model  # pyright: ignore[reportReturnType]
 
 
 def by_rows(make: Callable[..., Model], *models: Model) -> Model:
@@ -207,9 +207,11 @@ def as_prediction(
     It is asked as the model is: with a float, a scalar tensor or a time for each sample.
     """
 
-    def seen(of: Model) -> Model:
-        return lambda x, t: converted(
-            of(x, t), x, nodes_of(process, t, x), source, target, sigma_data
-        )
+    def with_rows(of: Model) -> Model:
+        def seen(x: Any, t: Any) -> Any:
+            nodes = nodes_of(process, t, x)
+            return converted(of(x, t), x, nodes, source, target, sigma_data)
 
-    return model if source == target else by_rows(seen, model)
+        return seen
+
+    return model if source == target else by_rows(with_rows, model)

@@ -74,12 +74,15 @@ def adopted(config: Mapping[str, Any], given: Mapping[str, Any]) -> dict[str, An
     InvalidProcessError
         If a configuration of another kind has no table and nobody has given one.
     """
+    added = dict(given)
+    if "flow_shift" in config:  # the same thing by the name that some schedulers have for it
+        added.setdefault("shift", config["flow_shift"])
     all_of_it = {**config, **given}
     told = "beta_schedule" in all_of_it or "trained_betas" in given
     if told or all_of_it.get("prediction_type") == "flow_prediction":
-        return dict(given)
+        return added
     if "shift" in config:
-        return {**given, "prediction_type": "flow_prediction"}
+        return {**added, "prediction_type": "flow_prediction"}
     other = sorted(k for k in config if k not in _COMMON and not k.startswith("_"))
     if other:
         who = config.get("_class_name", f"a scheduler with {', '.join(other[:3])}")
@@ -88,7 +91,7 @@ def adopted(config: Mapping[str, Any], given: Mapping[str, Any]) -> dict[str, An
             "process; if that is not so, give beta_schedule or trained_betas"
         )
         raise InvalidProcessError(msg)
-    return dict(given)
+    return added
 
 
 def process_of(config: Any) -> Process:

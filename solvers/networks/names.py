@@ -42,9 +42,7 @@ def check_name(name: str) -> str:
     if name.split(".")[0].rstrip(" ").lower() in _DEVICES:
         msg = f"{name!r} cannot be a name: on Windows it is a device"
         raise NetworkError(msg)
-    unseen = any(
-        ord(c) in _UNSEEN or "VARIATION SELECTOR" in unicodedata.name(c, "") for c in name
-    )
+    unseen = any(map(_is_unseen, name))
     if unseen or unicodedata.normalize("NFKC", name) != name or len(name.encode()) > _BYTES:
         msg = (
             f"{name!a} cannot be a name: it is shown as another, or longer than {_BYTES} "

@@ -1,15 +1,17 @@
 """Gradients of a solve at constant memory: by exact reconstruction, or by the adjoint equation.
 
 * :func:`solve_reversible`: reversible Heun is run backwards from its end; each step is made once
-  more with a graph.  The gradient is that of the numbers computed, to rounding: what
-  backpropagation through all steps gives, which stores all of them.
+  more with a graph.  The gradient is that of the numbers computed: what backpropagation through
+  all steps gives, which stores all of them.  Rounding grows on the way back as what the drift
+  damps on the way forward; where half of the digits of the start are lost it is an error.
 * :func:`solve_adjoint`: state, ``a = dL/dx`` and ``p = dL/dparams`` are solved backwards on the
   same path (Li, Wong, Chen & Duvenaud 2020, arXiv:2001.01328), in Stratonovich's calculus ::
 
       dx = f dt + g o dW,   da = -(a . df/dx) dt - (a . dg/dx) o dW,   dp = -(a . df/dp) dt - ...
 
   with stochastic Heun both ways.  It is the gradient of the exact solution up to the error of
-  either solve, not that of the numbers computed.
+  either solve, not that of the numbers computed.  Long contracting runs do not find back to their
+  start: the gradient by the start is then an error; that by params leans on the last times.
 """
 
 from __future__ import annotations
@@ -22,7 +24,7 @@ import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-from ..errors import NonFiniteError
+from ..errors import NonFiniteError, NotInvertibleError
 from ..noise import NoiseSource
 from .basic import heun
 from .inputs import checked_times, finite, prepared
@@ -61,6 +63,8 @@ def solve_reversible(
     ------
     NonFiniteError
         As of :func:`.solve.solve`, or if a gradient is not finite.
+    NotInvertibleError
+        In the backward pass, if it does not come back to the start.
     """
     return _begin(_Reversible, reversible_heun, sde, times, x, noise, params)
 
@@ -75,7 +79,8 @@ def solve_adjoint(
 ) -> Tensor:
     """The state at the end by stochastic Heun; its gradient by the adjoint equation.
 
-    Parameters, shapes and errors are those of :func:`solve_reversible`.
+    Parameters, shapes and errors are those of :func:`solve_reversible`; that the way back misses
+    the start, by a quarter of its size, is an error only where the gradient by x is asked.
     """
     return _begin(_Adjoint, heun, sde, times, x, noise, params)
 
@@ -102,6 +107,20 @@ def _vjp(outs: Sequence[Tensor], inputs: Sequence[Tensor], bars: Sequence[Tensor
     heads, tails = zip(*used, strict=True)
     found = torch.autograd.grad(heads, inputs, tails, allow_unused=True)
     return [torch.zeros_like(i) if g is None else g for g, i in zip(found, inputs, strict=True)]
+
+
+def _check_start(found: Sequence[Tensor], ends: tuple[Tensor, Tensor], allowed: float) -> None:
+    """See that the way back from the second end has come to the first, but for a part of both."""
+    size = max(float(end.square().mean().sqrt()) for end in ends)
+    # the worst sample's: its gradient is wrong, whatever the others'
+    gap = max(float((y - ends[0]).flatten(1).square().mean(1).amax().sqrt()) for y in found)
+    if not gap <= allowed * size:
+        msg = (
+            f"the way back misses the start by {gap:.2g} where states are of size {size:.2g}; "
+            "take float64, a shorter time or shorter steps, or backpropagate through "
+            "solve(grad=True)"
+        )
+        raise NotInvertibleError(msg)
 
 
 def _leaves(tensors: Sequence[Tensor]) -> list[Tensor]:
@@ -142,6 +161,7 @@ class _Reversible(torch.autograd.Function):
             found = _vjp(outs, [*leaves, *params], bars)
             bars = found[: ctx.count]
             totals = [t + g for t, g in zip(totals, found[ctx.count :], strict=True)]
+        _check_start(state[:2], (x, saved[-ctx.count]), torch.finfo(x.dtype).eps ** 0.5)
         with torch.enable_grad():
             (begin,) = _leaves([x])
             outs = reversible_heun.start(job.sde, job.times[0], begin)
@@ -157,13 +177,13 @@ class _Adjoint(torch.autograd.Function):
     def forward(ctx: Any, job: _Job, x: Tensor, *params: Tensor) -> Tensor:
         out = solve(job.sde, heun, job.times, x, noise=job.source).x
         ctx.job = job
-        ctx.save_for_backward(out, *params)
+        ctx.save_for_backward(x, out, *params)
         return out.clone()
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, *bars_of_out: Tensor) -> tuple[Tensor | None, ...]:
-        job, (x, *params) = ctx.job, ctx.saved_tensors
+        job, (begin, x, *params) = ctx.job, ctx.saved_tensors
         state = [x, bars_of_out[0], *(torch.zeros_like(p) for p in params)]
         for a, b in reversed(list(pairwise(job.times))):
             cell = drawn(job.sde, heun, job.source, a, b, x)
@@ -171,6 +191,8 @@ class _Adjoint(torch.autograd.Function):
             there = [s - d for s, d in zip(state, first, strict=True)]
             second = _slope(job.sde, a, cell, there[0], there[1], params)
             state = [s - 0.5 * (d + e) for s, d, e in zip(state, first, second, strict=True)]
+        if ctx.needs_input_grad[1]:
+            _check_start(state[:1], (begin, x), 0.25)
         return _returned(state[1:])
 
 

@@ -49,12 +49,11 @@ Mixing = float | Sequence[float]
 def _mixing(mixing: Mixing, k: int) -> float:
     if np.ndim(mixing) == 0:
         return real_number(mixing, "the mixing of DualFast")
-    if not isinstance(mixing, Sequence):
-        mixing = np.asarray(mixing).tolist()
-    if not 0 <= k < len(mixing):
-        msg = f"the mixing of DualFast has {len(mixing)} numbers; evaluation {k + 1} needs one"
+    each = list(np.asarray(mixing))
+    if not 0 <= k < len(each):
+        msg = f"the mixing of DualFast has {len(each)} numbers; evaluation {k + 1} needs one"
         raise InvalidPlanError(msg)
-    return real_number(mixing[k], "the mixing of DualFast")
+    return real_number(each[k], "the mixing of DualFast")
 
 
 def dualfast(plan: Plan, mixing: Mixing, *, anchor: str = "last") -> Plan:

@@ -37,7 +37,8 @@ def on_data(
 
     def with_rows(of: Model) -> Model:
         def changed(x: Tensor, t: Any) -> Tensor:
-            out, nodes = of(x, t), nodes_of(process, t, x)
+            nodes = nodes_of(process, t, x)
+            out = of(x, t)
             check_like(out, x, "the model's output", same_dtype=False)
             data = converted(out.to(x.dtype), x, nodes, prediction, "data")
             data = torch.where(data.isfinite(), change(data), data)

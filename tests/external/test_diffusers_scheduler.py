@@ -251,6 +251,11 @@ def test_a_scheduler_of_flows_is_taken_for_one(kind):
     s = FokkerScheduler.from_config(other.config, sampler="ddim", timestep_spacing="trailing")
     assert isinstance(s.steps.process, RectifiedFlow)
     assert (s.config.prediction_type, s.config.shift) == ("flow_prediction", 3.0)
+    multistep = diffusers.DPMSolverMultistepScheduler(
+        use_flow_sigmas=True, prediction_type="flow_prediction", flow_shift=3.0
+    )
+    assert FokkerScheduler.from_config(multistep.config).config.shift == 3.0
+    assert FokkerScheduler.from_config(multistep.config, shift=2.0).config.shift == 2.0
     again = FokkerScheduler.from_config(s.config)
     assert again.config.prediction_type == "flow_prediction"
 

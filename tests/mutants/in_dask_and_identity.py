@@ -8,7 +8,6 @@ DASK = (f"{UNIT}jobs/test_sweep_on_dask.py",)
 LOST = (f"{DASK[0]}::test_what_kills_each_worker_is_given_up_last_and_only_that_is_done_again",)
 MISSING = (f"{DASK[0]}::test_errors_are_raised_as_they_are_and_a_missing_program_is_named",)
 GONE = (f"{DASK[0]}::test_a_scheduler_that_is_lost_leaves_what_was_measured",)
-NOBODY = (f"{DASK[0]}::test_nobody_to_do_it_is_a_sentence",)
 LIGHT = (f"{DASK[0]}::test_nothing_imports_dask_before_it_is_asked_for",)
 IDENTITY = (f"{UNIT}jobs/test_identity.py",)
 LIMITS = (f"{UNIT}jobs/test_limits.py",)
@@ -32,8 +31,8 @@ WORKERS = [
         "a lost scheduler", GONE,
     ),
     Mutant(
-        "analysis/sweep_workers.py", "if begin is not None and now - begin > PATIENCE:",
-        "if begin is not None and now - begin > 1e9:", "nobody there, and no end", NOBODY,
+        "analysis/sweep_workers.py", "        raise _gone(address)\n    error =",
+        "        return True\n    error =", "a lost scheduler taken for lost workers", GONE,
     ),
     Mutant(
         "analysis/sweep_workers.py", "        cause = cause.__cause__\n", "        cause = None\n",
@@ -65,6 +64,11 @@ NETWORKS = [
         "return module", "another network because it is compiled", IDENTITY,
     ),
     Mutant(
+        "solvers/networks/identity.py",
+        "None if network.module is None else _architecture(network.module)", "None",
+        "the architecture left out", IDENTITY,
+    ),
+    Mutant(
         "solvers/networks/identity.py", "if field.init and not", "if not",
         "signs of a library", IDENTITY,
     ),
@@ -73,7 +77,7 @@ NETWORKS = [
         "the file left out", IDENTITY,
     ),
     Mutant(
-        "solvers/networks/identity.py", "root, *((w @ v) / root).tolist()]", "root]",
+        "solvers/networks/identity.py", "w @ rows.sum(0)", "0 * (w @ rows.sum(0))",
         "the size of an answer alone", IDENTITY,
     ),
     Mutant(
@@ -93,8 +97,8 @@ NETWORKS = [
         "times that are not compared", IDENTITY,
     ),
     Mutant(
-        "solvers/networks/identity.py", "all(map(math.isfinite, found)) else None",
-        "True else None", "a probe that is not a number", IDENTITY,
+        "solvers/networks/identity.py", "if bool(found.isfinite().all()) else None",
+        "if True else None", "a probe that is not a number", IDENTITY,
     ),
     Mutant(
         "solvers/adapters/callable_box.py",

@@ -32,7 +32,7 @@ MUTANTS = [
         "bytes that belong to no tensor", CHECKPOINT,
     ),
     Mutant(
-        f"{ROOM}checkpoint.py", "type(n) is int and n >= 0", "n >= 0",
+        f"{ROOM}checkpoint.py", "type(n) is int and 0 <= n", "0 <= n",
         "true for a number", CHECKPOINT,
     ),
     Mutant(

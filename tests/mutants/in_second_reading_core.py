@@ -160,7 +160,7 @@ SCHEDULERS = [
     ),
     Mutant(
         "solvers/adapters/diffusers_levels_of_plan.py",
-        'return {**given, "prediction_type": "flow_prediction"}', "return dict(given)",
+        'return {**added, "prediction_type": "flow_prediction"}', "return added",
         "a flow taken for noise", SCHEDULER,
     ),
     Mutant(

@@ -28,6 +28,7 @@ from fokker.solvers.adapters.diffusers_levels_of_plan import process_of
 from fokker.solvers.discrete import from_alphas_cumprod
 from fokker.solvers.errors import AnalysisError
 from fokker.solvers.networks.errors import NetworkError
+from fokker.solvers.networks.identity import network_digest
 from fokker.solvers.networks.network import Network
 from fokker.solvers.plan_text import from_json, to_json
 from fokker.solvers.process import Process
@@ -242,6 +243,7 @@ def test_statistics_are_those_of_ledoit_and_wolf_in_their_eigenbasis(dim: int):
 def test_on_gaussian_data_network_and_surrogate_agree():
     found = recommend(named_network("gaussian"), Settings(nfe=8, starts=32, names=FEW))
     data = record(found)
+    assert data["network"]["SHA-256"] == network_digest(named_network("gaussian"))
     assert data["surrogate"]["rank_correlation"] > 0.95
     exact = min(found.ranked, key=lambda r: (r.surrogate.paired if r.surrogate else None) or 9.0)
     assert exact.candidate.name in found.group

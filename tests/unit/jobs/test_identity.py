@@ -16,10 +16,13 @@ from fokker.analysis.sweep import Config, identify, run_one, sweep
 from fokker.solvers.errors import AnalysisError, NonFiniteError
 from fokker.solvers.jobs.errors import JobError
 from fokker.solvers.jobs.work import run_job
+from fokker.solvers.networks import identity as identities
 from fokker.solvers.networks.asking import module_network
-from fokker.solvers.networks.identity import HALF_TOLERANCE, TOLERANCE, identity_of
+from fokker.solvers.networks.identity import HALF_TOLERANCE, TOLERANCE, Identity, identity_of
 from fokker.solvers.networks.network import Network
+from fokker.solvers.normals import normal_field
 from fokker.solvers.schedules import VE, VPCosine, VPLinear
+from fokker.toy_models.empirical import Empirical
 from fokker.toy_models.gaussian import Gaussian
 from fokker.toy_models.networks import exact_network, find_network
 from small_jobs import JOB, said
@@ -39,6 +42,13 @@ class Scaled(nn.Module):
 
     def forward(self, z: Tensor, *_: Any) -> Tensor:
         return self.weight * z
+
+
+class Twice(Scaled):
+    """The same weights, and another use of them."""
+
+    def forward(self, z: Tensor, *_: Any) -> Tensor:
+        return 2 * self.weight * z
 
 
 class Compiled(nn.Module):
@@ -62,6 +72,10 @@ def scaled(module: nn.Module | None = None, **more: Any) -> Network:
         ({"module": Scaled(saved=1e-30)}, "its weights SHA-256 is "),
         ({"module": Scaled(unsaved=1e-30)}, "its weights SHA-256 is "),
         ({"module": Scaled().double()}, "its weights SHA-256 is "),
+        (
+            {"module": Twice()},
+            'its architecture is {"name": "Scaled"} there and {"name": "Twice"}',
+        ),
         ({"asked": "lam"}, "its call SHA-256 is "),
         ({"sigma_data": 0.4}, "its sigma_data is 0.5 there and 0.4 here"),
         ({"process": VPCosine()}, 'its process is {"name": "vp-linear", '),
@@ -181,6 +195,21 @@ def test_an_exact_law_is_known_by_its_numbers_not_by_the_signs_of_a_library():
         one.difference(identity_of(of(mean, 1.05 * cov)))
         == "the tensor laws[0].cov is another one"
     )
+
+
+def test_a_tensor_is_read_in_pieces_and_every_number_of_it_counts(monkeypatch: pytest.MonkeyPatch):
+    points = torch.from_numpy(normal_field(b"points", (0,), 20_000).reshape(100, 200))
+
+    def of(points: Tensor) -> Identity:
+        return identity_of(exact_network("law", Empirical(points), VPLinear(), (-4.0, 4.0)))
+
+    whole = of(points)
+    monkeypatch.setattr(identities, "_PIECE", 2 * identities._PERIOD)
+    assert of(points).probes["tensors"] == whole.probes["tensors"]
+    for i in (0, 50, 99):
+        other = points.clone()
+        other[i] *= 2
+        assert "the tensor laws[0].points is another one" in str(whole.difference(of(other)))
 
 
 OWN = """

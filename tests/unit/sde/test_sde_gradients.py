@@ -9,7 +9,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from fokker.solvers.errors import NonFiniteError
+from fokker.solvers.errors import NonFiniteError, NotInvertibleError
 from fokker.solvers.noise import GridPath
 from fokker.solvers.sde.basic import heun
 from fokker.solvers.sde.errors import InvalidEquationError
@@ -92,6 +92,54 @@ def test_the_adjoint_of_geometric_brownian_motion_is_the_exact_one():
     by_x, by_mu = torch.autograd.grad(out.sum(), (x, mu))
     torch.testing.assert_close(by_x, out.detach(), rtol=2e-2, atol=0)
     assert float(by_mu) == pytest.approx(float(out.detach().sum()), rel=1e-3)
+
+
+def contracting(p: Tensor, rate: float) -> SDE:
+    return SDE(lambda _, x: -rate * p * (torch.sin(x) + 0.5 * x), lambda *_: 0.5, "additive")
+
+
+def gradients(function: Any, rate: float, dtype: torch.dtype, time: float = 4.0) -> list[Tensor]:
+    """By start and parameter, of a run of 80 steps that draws its states together."""
+    x = X.to(dtype, copy=True).requires_grad_()
+    p = torch.ones((), dtype=dtype, requires_grad=True)
+    times = [time * t for t in edges(80)]
+    return list(torch.autograd.grad(function(contracting(p, rate), times, x, p).sum(), (x, p)))
+
+
+def by_reversal(sde: SDE, times: list[float], x: Tensor, p: Tensor) -> Tensor:
+    return solve_reversible(sde, times, x, noise=5, params=(p,))
+
+
+def stored(sde: SDE, times: list[float], x: Tensor, _: Tensor) -> Tensor:
+    return solve(sde, reversible_heun, times, x, noise=5, grad=True).x
+
+
+def by_adjoint(sde: SDE, times: list[float], x: Tensor, p: Tensor) -> Tensor:
+    return solve_adjoint(sde, times, x, noise=5, params=(p,))
+
+
+def test_a_way_back_that_loses_half_of_the_digits_is_an_error_and_no_gradient():
+    """Rounding grows on the way back as the drift contracts on the way forward."""
+    with pytest.raises(NotInvertibleError, match=r"misses the start by .* take float64"):
+        gradients(by_reversal, 3.0, torch.float32)
+    for rate, dtype, digits in ((3.0, torch.float64, 1e-6), (0.5, torch.float32, 1e-3)):
+        found = gradients(by_reversal, rate, dtype)
+        for a, b in zip(found, gradients(stored, rate, dtype), strict=True):
+            torch.testing.assert_close(a, b, rtol=digits, atol=digits)
+
+
+def test_the_adjoint_of_a_run_that_forgets_its_start_has_no_gradient_by_the_start():
+    x = X.clone().requires_grad_()
+    p = torch.ones((), dtype=torch.float64, requires_grad=True)
+    long = [12 * t for t in edges(240)]
+    with pytest.raises(NotInvertibleError, match="misses the start"):
+        by_adjoint(contracting(p, 1.0), long, x, p).sum().backward()
+    by_adjoint(contracting(p, 1.0), long, X, p).sum().backward()
+    again = torch.ones((), dtype=torch.float64, requires_grad=True)
+    out = solve(contracting(again, 1.0), heun, long, X, noise=5, grad=True).x
+    assert p.grad is not None
+    (truth,) = torch.autograd.grad(out.sum(), again)
+    assert float(p.grad) == pytest.approx(float(truth), rel=0.02)
 
 
 def test_memory_does_not_grow_with_steps():
