@@ -45,6 +45,9 @@ class DeviceWork:
         least that must move.
     uploads, uploaded : int
         Copies from the host and their bytes.
+    held, peak : int
+        Bytes of the tensors that are alive, now and at most since :meth:`mark`; what autograd
+        keeps for itself and what a kernel needs within are not seen.
     waits : Counter of str
         Where the host would wait, ``file:line``; empty unless waiting is allowed.
     """
@@ -55,6 +58,8 @@ class DeviceWork:
     uploads: int = 0
     uploaded: int = 0
     waits: Counter[str] = field(default_factory=Counter)
+    held: int = 0
+    peak: int = 0
     _prepares: bool = field(default=False, repr=False)
     _into: DeviceWork | None = field(default=None, repr=False)
 
@@ -107,6 +112,14 @@ class DeviceWork:
         into.read += sum(map(_bytes, read))
         into.written += sum(map(_bytes, written))
 
+    def mark(self) -> None:
+        """From here on the peak is a new one."""
+        self.peak = self.held
+
+    def _kept(self, size: int) -> None:
+        self.held += size
+        self.peak = max(self.peak, self.held)
+
     def _arrived(self, source: Tensor) -> None:
         into = self._into or self
         into.uploads += 1
@@ -151,7 +164,7 @@ def device_work(*, may_wait: bool = False) -> Iterator[DeviceWork]:
             raise error
         (work._into or work).waits[error.place] += 1
 
-    with imagining(work._launched, work._arrived, waited, lambda: work._prepares):
+    with imagining(work._launched, work._arrived, waited, work._kept, lambda: work._prepares):
         yield work
 
 
@@ -212,6 +225,7 @@ def run_work(
                 calls.append(call)
                 return asked(x, t)
 
+        work.mark()
         Executor(
             plan, counted, x, noise=noise, callback=None, save_at=set(), compiled=False, grad=False
         )(inputs)

@@ -9,6 +9,8 @@ from __future__ import annotations
 
 import functools
 import sys
+import weakref
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -60,6 +62,8 @@ def imagined() -> torch.device:
     return torch.device("imagined:0")
 
 
+Kept = Callable[[int], None]
+"""``kept(bytes)``: more memory of the device is held (or less, if negative)."""
 Launched = Callable[[str, list[Tensor], list[Tensor]], None]
 """``launched(operation, read, written)``, with the tensors of the device."""
 Arrived = Callable[[Tensor], None]
@@ -70,7 +74,11 @@ Waited = Callable[[DeviceWaitError], None]
 
 @contextmanager
 def imagining(
-    launched: Launched, arrived: Arrived, waited: Waited, prepares: Callable[[], bool]
+    launched: Launched,
+    arrived: Arrived,
+    waited: Waited,
+    kept: Kept,
+    prepares: Callable[[], bool],
 ) -> Iterator[torch.device]:
     """Within, tensors can be made on the imagined device, and what is asked of it is told.
 
@@ -85,13 +93,14 @@ def imagining(
     before = torch._C._only_lift_cpu_tensors()
     torch._C._set_only_lift_cpu_tensors(True)  # torch.tensor(..., device=...) goes by the host
     try:
-        mode = _Watch(device, launched, arrived, waited, prepares)
+        mode = _Watch(device, launched, arrived, waited, kept, prepares)
         with FakeTensorMode(allow_non_fake_inputs=True), mode:
             yield device
     finally:
         torch._C._set_only_lift_cpu_tensors(before)
 
 
+_SEEN = "_held_on_the_imagined_device"
 _CHECKS = frozenset({"aten::_linalg_check_errors"})
 _UNKNOWN = frozenset({torch.Tag.data_dependent_output, torch.Tag.dynamic_output_shape})
 _SUBSCRIPTS = frozenset({"aten::index", "aten::index_put", "aten::index_put_"})
@@ -109,11 +118,13 @@ class _Watch(TorchDispatchMode):
         launched: Launched,
         arrived: Arrived,
         waited: Waited,
+        kept: Kept,
         prepares: Callable[[], bool],
     ) -> None:
         super().__init__()
         self.device, self.prepares = device, prepares
-        self.launched, self.arrived, self.waited = launched, arrived, waited
+        self.launched, self.arrived, self.waited, self.kept = launched, arrived, waited, kept
+        self.holders: Counter[int] = Counter()  # tensors by their memory
         self.pinned: dict[int, Tensor] = {}  # by their memory; held, so that none is used again
 
     def __torch_dispatch__(
@@ -152,6 +163,8 @@ class _Watch(TorchDispatchMode):
             )
         out = func(*args, **given)
         results = [v for v in _tensors(out) if v.device == self.device]
+        for result in results:
+            self._hold(result)
         quiet = func.is_view or name.startswith(_NO_KERNEL) or self.prepares()
         if (there or results) and not quiet:
             filled = {id(given[a.name]) for a in func._schema.arguments if _fills(a, given)}
@@ -183,7 +196,26 @@ class _Watch(TorchDispatchMode):
     def _there(self, source: Tensor, dtype: torch.dtype | None = None) -> Tensor:
         """A tensor of the device in the place of one of the host."""
         like = source.shape, source.stride()
-        return torch.empty_strided(*like, dtype=dtype or source.dtype, device=self.device)
+        made = torch.empty_strided(*like, dtype=dtype or source.dtype, device=self.device)
+        self._hold(made)
+        return made
+
+    def _hold(self, tensor: Tensor) -> None:
+        """Follow a tensor until it dies; with the last one of a memory, the memory is free."""
+        if getattr(tensor, _SEEN, False):
+            return
+        setattr(tensor, _SEEN, True)
+        memory, size = _memory(tensor), tensor.untyped_storage().nbytes()
+        self.holders[memory] += 1
+        if self.holders[memory] == 1:
+            self.kept(size)
+        weakref.finalize(tensor, self._drop, memory, size)
+
+    def _drop(self, memory: int, size: int) -> None:
+        self.holders[memory] -= 1
+        if not self.holders[memory]:
+            del self.holders[memory]
+            self.kept(-size)
 
     def _is_apart(self, operand: Tensor) -> bool:
         """Whether an operand is on the host, and no number that travels with the launch."""

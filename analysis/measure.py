@@ -12,7 +12,6 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
-import torch
 
 from ..solvers import schedules
 from ..solvers.adapters.tolerance import tolerance_sweep
@@ -30,6 +29,7 @@ from .order_rows import order_problem, orders, verdicts
 from .record import CLAIMS
 from .stability import STEP, real_interval
 from .stochastic.rows import method_rows
+from .threads import one_thread
 
 PROBLEMS = ("gaussian", "product", "mixture", "digits-gaussian", "digits-mixture")
 BUDGETS = (5, 10, 20, 50, 100, 1000)
@@ -128,9 +128,9 @@ def stability(sampler: Sampler) -> dict[str, Any] | None:
     return {"clock": "lam", "low": low, "high": 0.0, "note": note}
 
 
+@one_thread()
 def measure(sampler: Sampler, settings: Settings) -> dict[str, Any]:
     """The record of one sampler; an error of ours becomes its ``failure`` sentence."""
-    torch.set_num_threads(1)
     begin = time.perf_counter()
     record: dict[str, Any] = {
         "name": sampler.name, "kind": sampler.kind, "family": sampler.family,
@@ -161,9 +161,9 @@ def measure(sampler: Sampler, settings: Settings) -> dict[str, Any]:
     return record
 
 
+@one_thread()
 def measure_method(method: Method, kind: str, settings: Settings) -> dict[str, Any]:
     """The record of a method for general equations with one kind of noise."""
-    torch.set_num_threads(1)
     begin = time.perf_counter()
     record: dict[str, Any] = {
         "name": f"{method.name} ({kind})", "kind": "sde", "family": f"SDE, {kind} noise",

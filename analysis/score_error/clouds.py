@@ -3,7 +3,7 @@ r"""The sources of the error of any sampler with any model, between clouds of sa
 The chain of laws of ``split.py``, each a cloud of n samples of ``x/alpha`` at the last level::
 
     truth -> the sampler on a fine grid with the exact model from the exact start
-          -> the same from the start really used          (initialisation)
+          -> the same from ``sigma eps``, as is used       (initialisation)
           -> the same with the model in question          (model)
           -> the sampler on its own grid                  (discretisation)
 
@@ -20,6 +20,7 @@ is not larger is not resolved.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from itertools import pairwise
 from typing import Any, NamedTuple
@@ -102,7 +103,8 @@ def cloud_sources(
     Raises
     ------
     AnalysisError
-        For a grid to sigma = 0, too few samples or pieces.
+        For a grid to sigma = 0, too few samples or pieces, a network of another process or
+        dimension.
     """
     if grid[-1].sigma == 0:
         msg = (
@@ -113,12 +115,18 @@ def cloud_sources(
         msg = f"a split needs n >= 32 samples and refine >= 2 pieces, got {n} and {refine}"
         raise AnalysisError(msg)
     first, shape = grid[0], model.shape if isinstance(model, Network) else (law.dim,)
+    if isinstance(model, Network) and model.process != process:
+        msg = f"the network {model.name!r} is one of {model.process!r}, not of {process!r}"
+        raise AnalysisError(msg)
+    if math.prod(shape) != law.dim:
+        msg = f"a law in {law.dim} dimensions does not fill samples of shape {shape}"
+        raise AnalysisError(msg)
     asked = _model(model, process, sampler, labels)
     exact, fine = exact_model(law, process, sampler.prediction), cut(process, grid, refine)
     eps = torch.from_numpy(normals(n, law.dim, seed=seed, label="clouds")).to(law.dtype)
     right, used = (
         first.alpha * law.sample(n, seed=seed) + first.sigma * eps,
-        process.prior_std * eps,
+        first.sigma * eps,
     )
 
     def made(of: Model, on: Grid, start: Tensor) -> Tensor:

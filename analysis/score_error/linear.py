@@ -133,15 +133,18 @@ def with_error(
         which the error of the score is ``gain x + alpha shift``.
     """
     a = amplitude or (lambda lam: 1.0 / (1.0 + math.exp(2 * lam)))
-    g = np.asarray(gain, dtype=np.float64)
+    g, e = (np.asarray(v, dtype=np.float64) for v in (gain, shift))
 
     def wrong(lam: float) -> Line:
         base, size = model(lam), a(lam)
         if g.shape not in ((), base.gain.shape):
             msg = f"the gain of the error must be {base.gain.shape}, got {g.shape}"
             raise AnalysisError(msg)
+        if e.shape not in ((), base.shift.shape):
+            msg = f"the shift of the error must be {base.shift.shape}, got {e.shape}"
+            raise AnalysisError(msg)
         off = g * np.eye(len(base.shift)) if g.ndim == 0 else g
-        add = np.broadcast_to(np.asarray(shift, dtype=np.float64), base.shift.shape)
+        add = np.broadcast_to(e, base.shift.shape)
         return Line(base.gain + size * off, base.shift + size * add)
 
     return wrong
@@ -158,8 +161,19 @@ def check_span(eta: float, span: tuple[float, float]) -> None:
 
 
 def rates(line: Line, law: Moments, eta: float, lam: float) -> Moments:
-    """Derivatives of mean and covariance in lam."""
-    eye = np.eye(len(law.mean))
+    """Derivatives of mean and covariance in lam.
+
+    Raises
+    ------
+    AnalysisError
+        For a model of another dimension than the law.
+    """
+    d = len(law.mean)
+    if np.shape(line.gain) != (d, d) or np.shape(line.shift) != (d,):
+        shapes = np.shape(line.gain), np.shape(line.shift)
+        msg = f"a model of a law in {d} dimensions needs ({d}, {d}) and ({d},), got {shapes}"
+        raise AnalysisError(msg)
+    eye = np.eye(d)
     pull = line.gain - eye
     mean = (1 + eta) * (pull @ law.mean + line.shift)
     half = (1 + eta) * pull @ law.cov
@@ -178,10 +192,18 @@ def integrate(
     Raises
     ------
     AnalysisError
-        If the integration fails: a law explodes.
+        If the integration fails: a law explodes, or a rate is no number.
     """
+
+    def checked(lam: float, state: Array) -> Array:
+        out = rate(lam, state)
+        if not np.isfinite(out).all():  # SciPy would look for a step for ever
+            msg = f"the moments cannot be integrated over {span}: a rate at lam = {lam} is {out}"
+            raise AnalysisError(msg)
+        return out
+
     with np.errstate(over="ignore", invalid="ignore"):
-        found = solve_ivp(rate, span, start, method="DOP853", rtol=rtol, atol=0.01 * rtol)
+        found = solve_ivp(checked, span, start, method="DOP853", rtol=rtol, atol=0.01 * rtol)
     if not found.success or not np.isfinite(found.y[:, -1]).all():
         msg = f"the moments cannot be integrated over {span}: {found.message}"
         raise AnalysisError(msg)

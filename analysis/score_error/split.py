@@ -62,16 +62,19 @@ def four_sources(
     data, believed : Normal
         The truth and what the model takes for it, in one eigenbasis (``gaussian_path``).
     start : Normal, optional
-        Law of the input; the exact marginal by default, ``prior(data, process.prior_std)`` for
-        what is really used.
+        Law of the input; the exact marginal by default, ``prior(data, sigma)`` with the sigma of
+        the first node for what is really used.
     eta : float
         tau^2 of the process that the plan approximates.
 
     Raises
     ------
     AnalysisError
-        If the two laws have different dimensions.
+        If the laws have different dimensions.
     """
+    if start is not None and start.var.shape != data.var.shape:
+        msg = f"start and truth need one shape, got {start.var.shape} and {data.var.shape}"
+        raise AnalysisError(msg)
     if data.var.shape != believed.var.shape:
         msg = f"truth and belief need one shape, got {data.var.shape} and {believed.var.shape}"
         raise AnalysisError(msg)
@@ -111,7 +114,7 @@ def paired_sources(
     """Errors of an ODE sampler with a wrong model and start, by cause, in units of ``x/alpha``.
 
     The truth of a sample is the exact flow from ``alpha x_0 + sigma eps``; the sampler starts from
-    ``prior_std eps`` with the same eps. All four are distances of couplings, so each is at least
+    ``sigma eps`` with the same eps, as networks are sampled. All four are distances of couplings, so each is at least
     the W2 of the laws that it couples.
 
     Parameters
@@ -137,7 +140,7 @@ def paired_sources(
     ends = (first.alpha, first.sigma), (last.alpha, last.sigma)
     eps = torch.from_numpy(normals(n, law.dim, seed=seed, label="pairs")).to(law.dtype)
     right = first.alpha * law.sample(n, seed=seed) + first.sigma * eps
-    used = process.prior_std * eps
+    used = first.sigma * eps
     chain = [
         reference_flow(law, right, *ends).x,
         reference_flow(law, used, *ends).x,

@@ -11,14 +11,13 @@ from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from typing import Any
 
-import torch
-
 from ...solvers.adapters.foreign_error import ForeignError
 from ...solvers.errors import FokkerError, NonFiniteError
 from ...toy_models.problems import problem
 from ..order import observe
 from ..order_rows import GAUSSIAN_FLOOR, order_problem
 from ..paired import rounding_floor
+from ..threads import one_thread
 from .causes import (
     SHORT,
     causes_as_shipped,
@@ -214,6 +213,7 @@ def _silent(library: str) -> Iterator[None]:
         logger.setLevel(level)
 
 
+@one_thread()
 def measure_entry(entry: Entry, settings: StandSettings) -> dict[str, Any]:
     """The record of one sampler; what goes wrong is part of it.
 
@@ -223,7 +223,6 @@ def measure_entry(entry: Entry, settings: StandSettings) -> dict[str, Any]:
         ``claim``, ``exact`` (on exact levels in float64), ``shipped``, ``edges``, ``options``,
         ``command``; of what is not on the stand only ``why``.
     """
-    torch.set_num_threads(1)
     begin = time.perf_counter()
     row: dict[str, Any] = {
         "library": entry.library, "name": entry.name, "label": entry.label, "why": entry.why,

@@ -78,6 +78,8 @@ def solve(
         For reversed, repeated or non-finite times, or a saved step that does not exist.
     InvalidEquationError
         If the method has no claim for the equation.
+    InvalidPlanError
+        If the noise is neither a whole number nor a source.
     ShapeError
         If the start is no batch of floats, or drift or diffusion has a wrong shape.
     InvalidNoiseError, MissingNoiseError

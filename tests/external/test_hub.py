@@ -193,7 +193,8 @@ def test_shards_are_fetched_by_the_names_of_the_library(hub: Hub, tmp_path: Path
     [("*", "cannot be"), ("../x", "cannot be"), ("a/b", "cannot be"), ("[wx]", "has no weights")],
 )
 def test_a_variant_is_a_word_and_no_pattern(hub: Hub, tmp_path: Path, variant: str, words: str):
-    hub.repositories["owner/name"] = {"config.json": b"{}", f"{STEM}.x.safetensors": b"x"}
+    others = (f"{STEM}.x.safetensors", f"{STEM}.x-00001-of-00001.safetensors")
+    hub.repositories["owner/name"] = {"config.json": b"{}", **dict.fromkeys(others, b"x")}
     with pytest.raises(NetworkError, match=words):
         weight_files(find_files("owner/name", variant=variant, cache_dir=tmp_path).folder, variant)
     assert hub.files_asked() <= {"config.json"}

@@ -45,6 +45,11 @@ def test_nothing_waits_and_rows_launch_and_move_what_their_terms_say(entry: Samp
     assert work.sampler.kernels.total() == sum(terms) + looks
     states = sum(3 * k - 1 for k in terms) + looks  # v -> w v, then out += w v
     assert work.sampler.moved == states * STATE + looks * SHAPE[0] * 4
+    states, sums = (
+        plan.peak_live + 1,
+        looks * SHAPE[0] * 4,
+    )  # one more, for the answer of the model
+    assert plan.peak_live * STATE < work.sampler.peak <= states * STATE + sums
     noises = sum(isinstance(op, Noise) for op in plan.ops)
     assert (work.sampler.uploads, work.sampler.uploaded) == (noises, noises * STATE)
 

@@ -107,4 +107,25 @@ MUTANTS = [
         "the calls of the network are counted with the sampler",
         LAW,
     ),
+    Mutant(
+        "analysis/imagined_device.py",
+        "        if self.holders[memory] == 1:",
+        "        if self.holders[memory] >= 1:",
+        "views are counted as memory",
+        WORK,
+    ),
+    Mutant(
+        "analysis/imagined_device.py",
+        "            self.kept(-size)",
+        "            self.kept(0)",
+        "memory is never free again",
+        LAW + WORK,
+    ),
+    Mutant(
+        "solvers/engine/executor.py",
+        "        if self.pool:\n            return self.pool.pop()",
+        "        if len(self.pool) > 1:\n            return self.pool.pop()",
+        "a buffer that is never used again",
+        LAW,
+    ),
 ]

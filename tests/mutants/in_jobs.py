@@ -127,7 +127,7 @@ SWEEPS = [
         "mean for root mean square", SWEEP,
     ),
     Mutant(
-        "analysis/sweep.py", 'found.get("config") == asdict(cfg)', "True",
+        "analysis/sweep_results.py", 'if found["config"] != asdict(cfg):', "if False:",
         "a result of another configuration", SWEEP,
     ),
     Mutant(

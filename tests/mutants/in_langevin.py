@@ -92,19 +92,19 @@ CORRECTORS = [
 
 CHAINS = [
     Mutant(
-        f"{ROOM}denoising_mcmc.py", 'return -eps / self.column("rho", state)',
+        f"{ROOM}langevin_gibbs.py", 'return -eps / self.column("rho", state)',
         'return -eps / self.column("sigma", state)', "x for x/alpha", CHAIN,
     ),
     Mutant(
-        f"{ROOM}denoising_mcmc.py", "return Chain(y, drawn_levels(logits, draw(2)))",
+        f"{ROOM}langevin_gibbs.py", "return Chain(y, drawn_levels(logits, draw(2)))",
         "return Chain(y, drawn_levels(logits, draw(0)))", "a noise used twice", CHAIN,
     ),
     Mutant(
-        f"{ROOM}denoising_mcmc.py", "edges = logits.softmax(1).cumsum(1)",
+        f"{ROOM}langevin_gibbs.py", "edges = logits.softmax(1).cumsum(1)",
         "edges = logits.exp().cumsum(1).roll(1, 1)", "levels off by one", CHAIN,
     ),
     Mutant(
-        f"{ROOM}denoising_mcmc.py", "now = (state.y, score, self._logits(state.y)",
+        f"{ROOM}langevin_gibbs.py", "now = (state.y, score, self._logits(state.y)",
         "now = (state.y, score, 0 * self._logits(state.y)", "a density forgotten", CHAIN,
     ),
     Mutant(

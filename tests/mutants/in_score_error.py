@@ -93,7 +93,7 @@ MUTANTS = [
     ),
     Mutant(
         f"{HERE}split.py",
-        "used = process.prior_std * eps",
+        "used = first.sigma * eps",
         "used = right",
         "an initialisation without error",
         (f"{SCORE}::test_paired_sources_of_a_law_without_a_closed_flow",),

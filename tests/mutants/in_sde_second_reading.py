@@ -12,6 +12,7 @@ SOLVE = (f"{UNIT}sde/test_sde_solve.py",)
 BAD = (f"{UNIT}sde/test_sde_bad_input.py",)
 ADAPTIVE = (f"{UNIT}sde/test_sde_adaptive.py",)
 STABLE = (f"{UNIT}sde/test_stable_problems.py",)
+GRADIENTS = (f"{UNIT}sde/test_sde_gradients.py",)
 BITS = (f"{UNIT}solvers/test_bits.py",)
 PROBES = (f"{UNIT}solvers/test_divergence.py",)
 BOUND = (f"{UNIT}solvers/test_elbo.py",)
@@ -73,6 +74,14 @@ SOLVERS = [
         "named = list(error.sample_ids)", "rows for the ids of samples", SOLVE,
     ),
     Mutant(
+        "solvers/sde/gradients.py", "if not gap <= allowed * size:", "if gap < 0.0:",
+        "a gradient of states that never were", GRADIENTS,
+    ),
+    Mutant(
+        "solvers/sde/gradients.py", "if ctx.needs_input_grad[1]:", "if params:",
+        "a gradient refused for a start that nobody asks for", GRADIENTS,
+    ),
+    Mutant(
         "solvers/sde/adaptive.py", "torch.where(gap == 0, gap, gap / size)", "(gap / size)",
         "0/0 is refused for ever", ADAPTIVE,
     ),
@@ -111,6 +120,10 @@ STEPPERS = [
     Mutant(
         "solvers/langevin/conditional.py", "if found.ndim != 2 or len(found) != batch:",
         "if found.ndim != 2:", "a classifier of another batch", GUIDED,
+    ),
+    Mutant(
+        "solvers/langevin/conditional.py", "create_graph=follows", "create_graph=False",
+        "a density without the classifier's slope", GUIDED,
     ),
 ]  # fmt: skip
 

@@ -182,4 +182,12 @@ SCHEDULERS = [
     ),
 ]  # fmt: skip
 
-MUTANTS = [*NUMBERS, *PLANS, *BUILDING, *STRANGERS, *SCHEDULERS]
+THREADS = [
+    Mutant(
+        "analysis/threads.py", "    finally:\n        torch.set_num_threads(before)",
+        "    finally:\n        pass", "one thread for the rest of the process",
+        (f"{UNIT}analysis/test_threads.py",),
+    ),
+]  # fmt: skip
+
+MUTANTS = [*THREADS, *NUMBERS, *PLANS, *BUILDING, *STRANGERS, *SCHEDULERS]

@@ -116,6 +116,22 @@ def test_waits_are_counted_by_place_where_they_are_allowed_and_the_host_can_go_o
     assert work.uploads == 3
 
 
+def test_memory_is_held_until_the_last_tensor_of_it_dies():
+    with device_work() as work:
+        x = work.empty(4, 3)
+        assert work.held == STATE
+        row = (x * 2)[0]
+        assert (work.held, work.peak) == (2 * STATE, 2 * STATE)
+        x = torch.add(x, 1, out=x)
+        assert work.peak == 2 * STATE
+        del x
+        assert work.held == STATE
+        work.mark()
+        assert work.peak == STATE
+        del row
+        assert (work.held, work.peak) == (0, STATE)
+
+
 def test_what_is_apart_is_counted_apart():
     with device_work() as work:
         x = work.empty(4, 3) * 2

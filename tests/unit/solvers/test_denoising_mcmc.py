@@ -16,13 +16,8 @@ import torch
 from torch import Tensor
 
 from fokker.solvers.errors import InvalidGridError, InvalidPlanError, NonFiniteError, ShapeError
-from fokker.solvers.langevin.denoising_mcmc import (
-    Chain,
-    LangevinGibbs,
-    chain,
-    denoising_mcmc,
-    drawn_levels,
-)
+from fokker.solvers.langevin.denoising_mcmc import denoising_mcmc
+from fokker.solvers.langevin.langevin_gibbs import Chain, LangevinGibbs, chain, drawn_levels
 from fokker.solvers.model import Model
 from fokker.solvers.noise import CellNoise
 from fokker.solvers.plan import Noise
@@ -160,6 +155,22 @@ def test_the_least_noisy_state_of_a_round_is_cheap_to_denoise():
     ]
     assert float(picked[1].level.double().mean()) < float(picked[0].level.double().mean()) - 0.5
     torch.testing.assert_close(picked[0].last, picked[1].last)  # the chain is the same
+
+
+def test_what_is_denoised_comes_out_of_the_sweeps_and_not_from_where_they_began():
+    """A start of least noise beats all sweeps: it would be what comes out, however long they are.
+
+    With one sweep a round there is nothing to choose from.
+    """
+    start = in_left(40)
+    picked = [
+        denoising_mcmc(kernel(), EDM(), start, noise=1, rounds=3, skip=1, pick=pick)
+        for pick in ("last", "least")
+    ]
+    torch.testing.assert_close(picked[1].x, picked[0].x, rtol=0, atol=0)
+    torch.testing.assert_close(picked[1].last, picked[0].last)
+    longer = denoising_mcmc(kernel(), EDM(), start, noise=1, rounds=2, skip=3, pick="least")
+    assert len(longer.x.flatten(0, 1).unique(dim=0)) == 80  # no sample comes twice
 
 
 def test_the_process_does_not_matter_and_neither_does_the_batch():
