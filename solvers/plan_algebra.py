@@ -9,7 +9,7 @@ import numpy as np
 
 from .errors import InvalidPlanError, NotInvertibleError
 from .model import SIGMA_DATA, conversion
-from .plan import Eval, Input, Lin, Noise, Op, Plan, Tape, Weight, interpret
+from .plan import Eval, Input, Lin, Noise, Op, Plan, Tape, Weight, combine, interpret
 from .process import Array
 
 
@@ -168,11 +168,16 @@ def _solve_row(tape: Tape, plan: Plan, i: int, known: dict[int, int]) -> bool:
     if j == i:
         known[i] = tape.lin(*((known[k], w) for k, w in weights.items()))
         return True
-    if not np.all(np.asarray(weights[j]) != 0):
+    if not np.all(_host(weights[j]) != 0):
         return False
     rest = ((known[k], -w / weights[j]) for k, w in weights.items() if k != j)
     known[j] = tape.lin((known[i], 1.0 / weights[j]), *rest)
     return True
+
+
+def _host(w: Weight) -> Array:
+    """The numbers of a weight; those of a learned one without its graph."""
+    return np.asarray(w.detach().cpu() if hasattr(w, "detach") else w)
 
 
 def leaves(plan: Plan) -> list[int]:
@@ -216,8 +221,11 @@ def canonical(plan: Plan) -> Array:
         seen.append(x)
         return unit[i]
 
+    def add(_row: int, weights: tuple[Weight, ...], vectors: tuple[Array, ...]) -> Array:
+        return combine(tuple(float(_host(w)) for w in weights), vectors)
+
     inputs = {name: unit[i] for name, i in plan.inputs.items()}
-    out = interpret(plan, inputs=inputs, evaluate=evaluate, draw=lambda i, _: unit[i])
+    out = interpret(plan, inputs=inputs, evaluate=evaluate, draw=lambda i, _: unit[i], add=add)
     return np.stack([*seen, *(out[name] for name in sorted(out))])
 
 

@@ -114,8 +114,8 @@ def paired_sources(
     """Errors of an ODE sampler with a wrong model and start, by cause, in units of ``x/alpha``.
 
     The truth of a sample is the exact flow from ``alpha x_0 + sigma eps``; the sampler starts from
-    ``sigma eps`` with the same eps, as networks are sampled. All four are distances of couplings, so each is at least
-    the W2 of the laws that it couples.
+    ``sigma eps`` with the same eps, as networks are sampled. All four are distances of couplings,
+    so each is at least the W2 of the laws that it couples.
 
     Parameters
     ----------

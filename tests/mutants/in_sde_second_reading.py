@@ -106,6 +106,10 @@ STEPPERS = [
         "draw(own, self._batch)[: len(self._rows)]", "the noise of other chains", CHAIN,
     ),
     Mutant(
+        "solvers/langevin/denoising_mcmc.py", "chosen = state = next(states)",
+        "chosen, state = state, next(states)", "the start of a round for a state of it", CHAIN,
+    ),
+    Mutant(
         "solvers/langevin/correctors.py", "self.rule(new[1], other, s, t)",
         "self.rule(now[1], z, s, t)", "a step that looks at the state is not found out", STEPS,
     ),

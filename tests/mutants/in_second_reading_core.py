@@ -56,6 +56,10 @@ PLANS = [
         "math.isclose(node.alpha, node.alpha,", "plans of two processes joined", ALGEBRA,
     ),
     Mutant(
+        "solvers/plan_algebra.py", 'w.detach().cpu() if hasattr(w, "detach") else w', "w",
+        "a learned weight with its graph taken for an array", ALGEBRA,
+    ),
+    Mutant(
         "solvers/plan_algebra.py", "max(entries, *apart, 0.0)", "max(entries, 0.0)",
         "a question elsewhere counted as the same", ALGEBRA,
     ),

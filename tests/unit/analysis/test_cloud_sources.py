@@ -10,14 +10,14 @@ import torch
 
 from fokker.analysis.distances import gaussian_w2
 from fokker.analysis.gaussian_path import normal, prior
-from fokker.analysis.score_error import cloud_sources, four_sources
+from fokker.analysis.score_error import cloud_sources, four_sources, paired_sources
 from fokker.analysis.score_error.clouds import cut
 from fokker.solvers.errors import AnalysisError
 from fokker.solvers.grids import is_nested, uniform_lam
 from fokker.solvers.registry import get
-from fokker.solvers.schedules import VPLinear
+from fokker.solvers.schedules import EDM, VPLinear
 from fokker.toy_models.gaussian import Gaussian
-from fokker.toy_models.networks import exact_network
+from fokker.toy_models.networks import exact_network, named_network
 from fokker.toy_models.perturbed import FourierField, Perturbed
 from fokker.toy_models.problems import problem
 
@@ -37,7 +37,7 @@ def test_on_a_line_the_parts_are_the_exact_ones(name: str, eta: float):
     found = cloud_sources(get(name), line(*truth), line(*believed), VP, grid, n=4000)
     exact = four_sources(
         get(name)(VP, grid), normal([truth[0]], [truth[1]]), normal([believed[0]], [believed[1]]),
-        prior(normal([truth[0]], [truth[1]]), 1.0), eta=eta,
+        prior(normal([truth[0]], [truth[1]]), grid[0].sigma), eta=eta,
     )  # fmt: skip
     alpha = grid[-1].alpha
     for part in ("initialisation", "model", "discretisation"):
@@ -45,6 +45,20 @@ def test_on_a_line_the_parts_are_the_exact_ones(name: str, eta: float):
     assert found.model > 0.2
     assert found.resolved("model")
     assert found.reference < 0.1
+
+
+def test_a_grid_that_begins_below_the_noisiest_level_begins_with_its_own_noise():
+    """EDM from sigma = 7.4, not 80: exactly, and in pairs, where x_0 is all that is missing."""
+    edm, law, sampler = EDM(), line(0.5, 0.4), get("dpmpp_2m")
+    grid = uniform_lam(edm, -2.0, 2.0).grid(20)
+    data = normal([0.5], [0.4])
+    exact = four_sources(sampler(edm, grid), data, data, prior(data, grid[0].sigma))
+    assert exact.initialisation < 0.05
+    found = cloud_sources(sampler, law, law, edm, grid, n=300)
+    assert found.initialisation == pytest.approx(exact.initialisation, abs=0.1)
+    pairs = paired_sources(sampler, law, law, edm, grid, n=300)
+    shrink = math.sqrt((0.4 + grid[-1].sigma ** 2) / (0.4 + grid[0].sigma ** 2))
+    assert pairs.initialisation == pytest.approx(shrink * math.sqrt(0.5**2 + 0.4), rel=0.15)
 
 
 @pytest.mark.parametrize("name", ["ddim", "ancestral", "dpm_solver_12_adaptive"])
@@ -96,9 +110,12 @@ def test_a_cut_grid_keeps_its_nodes():
         ({"grid": uniform_lam(VP, -2.0, 2.0).grid(3, to_zero=True)}, "sigma > 0"),
         ({"n": 8}, "n >= 32"),
         ({"refine": 1}, "refine >= 2"),
+        ({"model": named_network("gaussian")}, "1 dimensions does not fill samples of shape"),
+        ({"process": EDM(), "model": named_network("gaussian")}, "is one of VPLinear"),
     ],
 )
 def test_bad_questions_are_refused_in_one_sentence(change: dict[str, Any], words: str):
     given: dict[str, Any] = {"grid": uniform_lam(VP, -2.0, 2.0).grid(3), "n": 64, **change}
+    model, process = given.pop("model", line(0.0, 1.0)), given.pop("process", VP)
     with pytest.raises(AnalysisError, match=words):
-        cloud_sources(get("ddim"), line(0.0, 1.0), line(0.0, 1.0), VP, **given)
+        cloud_sources(get("ddim"), line(0.0, 1.0), model, process, **given)

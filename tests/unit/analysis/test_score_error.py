@@ -315,6 +315,14 @@ def test_paired_sources_of_a_law_without_a_closed_flow():
         (lambda: exact_denoiser(Moments(np.zeros(2), np.triu(np.ones((2, 2))))), "symmetric"),
         (lambda: exact_denoiser(Moments(np.full(1, np.nan), np.eye(1))), "finite"),
         (lambda: with_error(exact_denoiser(law()), np.eye(3))(0.0), "gain of the error"),
+        (lambda: with_error(exact_denoiser(law()), 0.1, np.zeros(3))(0.0), "shift of the error"),
+        (lambda: evolve(exact_denoiser(law((0.0,), ((1.0,),))), noised(law(), -2.5), 0.0, SPAN),
+         r"a law in 2 dimensions needs \(2, 2\)"),
+        (lambda: evolve(with_error(exact_denoiser(law()), np.nan), noised(law(), -2.5), 0.0, SPAN),
+         "cannot be integrated .* nan"),
+        (lambda: four_sources(
+            get("ddim")(VP, uniform_lam(VP, -1, 1).grid(2)), DATA, DATA, prior(normal(0.0, 1.0), 1)
+        ), "start and truth need one shape"),
         (lambda: four_sources(
             get("ddim")(VP, uniform_lam(VP, -1, 1).grid(2)), DATA, normal([0.0], [1.0])
         ), "one shape"),

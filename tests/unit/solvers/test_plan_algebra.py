@@ -229,6 +229,23 @@ def _row(*terms):
     return Lin(tuple(terms))
 
 
+@pytest.mark.parametrize("weight", [0.5, [0.5, 2.0, -1.0]])
+def test_learned_weights_are_inverted_with_their_gradients(weight):
+    w = torch.tensor(weight, dtype=torch.float64, requires_grad=True)
+    tape = Tape()
+    x, v = tape.input("x", grid(1)[0]), tape.input("v", grid(1)[0])
+    m = tape.eval(v, grid(1)[0])
+    plan = tape.plan(x=v, v=tape.lin((x, w), (m, 0.3)))
+    state, momentum = start(), 0.5 * start()
+    there = run(plan, bimodal, state, history={"v": momentum}).outputs
+    back = run(invert(plan), bimodal, there["x"], history={"v": there["v"]}, grad=True).outputs
+    torch.testing.assert_close(back["x"].detach(), state, rtol=1e-13, atol=1e-13)
+    (slope,) = torch.autograd.grad(back["x"].sum(), w)
+    torch.testing.assert_close(slope, (-state / w.detach()).sum_to_size(w.shape))
+    if w.ndim == 0:
+        assert distance(plan, plan) == 0.0
+
+
 def test_a_vector_named_twice_in_a_row_is_counted_twice():
     tape = Tape()
     x = tape.input("x", grid(1)[0])
