@@ -133,15 +133,16 @@ def device_work(*, may_wait: bool = False) -> Iterator[DeviceWork]:
     Parameters
     ----------
     may_wait : bool
-        Count the waits where the host could go on. For a number of the device it cannot.
+        Count the waits where the run can go on: it cannot for a number that depends on the
+        samples, but what the host has sent, and what follows from that alone, is known.
 
     Raises
     ------
     DeviceWaitError
         Where the host would wait: for a number, for a shape or a mask that depends on the
-        device's numbers, or a copy to the host; unless waiting is allowed, for a copy from host
-        memory that is not pinned, or the checks of ``torch.linalg``. A host tensor without
-        dimensions may stand beside tensors of the device: its number travels with the launch.
+        device's numbers, for a copy to the host, a copy from host memory that is not pinned, or
+        the checks of ``torch.linalg``. A host tensor without dimensions may stand beside tensors
+        of the device: its number travels with the launch.
 
     Examples
     --------

@@ -24,6 +24,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves, tree_map_only
 
 from ..solvers.errors import FokkerError
+from .known_numbers import KnownNumbers
 
 
 class DeviceWaitError(FokkerError, RuntimeError):
@@ -87,7 +88,7 @@ def imagining(
     Raises
     ------
     DeviceWaitError
-        Where the host would wait for a number of the device.
+        Where the host would wait for a number of the device that is not known.
     """
     device = imagined()
     before = torch._C._only_lift_cpu_tensors()
@@ -125,6 +126,7 @@ class _Watch(TorchDispatchMode):
         self.device, self.prepares = device, prepares
         self.launched, self.arrived, self.waited, self.kept = launched, arrived, waited, kept
         self.holders: Counter[int] = Counter()  # tensors by their memory
+        self.known = KnownNumbers()
         self.pinned: dict[int, Tensor] = {}  # by their memory; held, so that none is used again
 
     def __torch_dispatch__(
@@ -152,8 +154,10 @@ class _Watch(TorchDispatchMode):
         """What comes of an operation on the device."""
         name = func._schema.name
         there = [v for v in operands if v.device == self.device]
+        numbers = self.known.result(func, operands, args, given)
         if there and _depends(name, func, operands):
-            raise DeviceWaitError(name, _place())
+            found = self._read(name, numbers)
+            return self._there(found) if isinstance(found, Tensor) else found
         apart = bool(there) and any(map(self._is_apart, operands))
         if there and (apart or name in _CHECKS) and not self.prepares():
             self.waited(DeviceWaitError(name, _place()))
@@ -165,6 +169,8 @@ class _Watch(TorchDispatchMode):
         results = [v for v in _tensors(out) if v.device == self.device]
         for result in results:
             self._hold(result)
+        if numbers is not None:
+            self.known.keep(out, numbers)
         quiet = func.is_view or name.startswith(_NO_KERNEL) or self.prepares()
         if (there or results) and not quiet:
             filled = {id(given[a.name]) for a in func._schema.arguments if _fills(a, given)}
@@ -172,6 +178,14 @@ class _Watch(TorchDispatchMode):
             read = [v for v in there if id(v) not in filled]
             self.launched(name.removeprefix("aten::"), read, results)
         return out
+
+    def _read(self, name: str, numbers: Any) -> Any:
+        """What the host reads of the device, if it is known."""
+        error = DeviceWaitError(name, _place())
+        if numbers is None:
+            raise error
+        self.waited(error)
+        return numbers
 
     def _copied(self, operands: list[Tensor], args: tuple, given: dict[str, Any]) -> Tensor | None:
         """What comes of a copy from one side to the other; None if it stays on its side."""
@@ -184,20 +198,27 @@ class _Watch(TorchDispatchMode):
             return None
         free = patient and _memory(source) in self.pinned
         if not inwards:
-            what = "a copy to the host"
-            raise DeviceWaitError(what, _place())
+            found = self._read("a copy to the host", self.known.of(source))
+            with unset_fake_temporarily():
+                return (
+                    operands[0].copy_(found) if onto else found.to(given.get("dtype"), copy=True)
+                )
         if not self.prepares():
             if not free:
                 what = "a copy from host memory that is not pinned"
                 self.waited(DeviceWaitError(what, _place()))
             self.arrived(source)
-        return operands[0] if onto else self._there(source, given.get("dtype"))
+        if onto:
+            self.known.sent(operands[0], source.expand(operands[0].shape))
+            return operands[0]
+        return self._there(source, given.get("dtype"))
 
     def _there(self, source: Tensor, dtype: torch.dtype | None = None) -> Tensor:
         """A tensor of the device in the place of one of the host."""
         like = source.shape, source.stride()
         made = torch.empty_strided(*like, dtype=dtype or source.dtype, device=self.device)
         self._hold(made)
+        self.known.sent(made, source)
         return made
 
     def _hold(self, tensor: Tensor) -> None:

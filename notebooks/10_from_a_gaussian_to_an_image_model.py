@@ -219,7 +219,7 @@ for name in ("ddim", "dpmpp_2m", "unipc_3", "sde_dpmpp_2m"):
     )
 
 # %% [markdown]
-# This network is small. Of one that fills a GPU, a sampler is less than a hundredth; the bench
+# This network is small. Beside one that fills a GPU a sampler is about a hundredth; the bench
 # `launches` counts it for networks of published sizes, beside the loops of another library.
 #
 # ## Exercise

@@ -41,8 +41,7 @@ SPAN = (-3.0, 3.0)
 WITHIN = 0.1
 WEIGHTS = weights_digest("digits")
 SMALL = {
-    "images": 6, "judged": 20, "shares": (0.1, 0.2, 0.3), "channels": (0.02, 0.1),
-    "linear": (0.3, 0.7),
+    "images": 4, "judged": 10, "shares": (0.1, 0.3), "channels": (0.02, 0.1), "linear": (0.3,),
 }  # fmt: skip
 _TITLES = {"weight": "single weights", "channel": "channels"}
 _HAN = "Han, Pool, Tran & Dally 2015, arXiv:1506.02626"

@@ -98,7 +98,11 @@ def from_alphas_cumprod(alphas_cumprod: ArrayLike) -> DiscreteVP:
     InvalidProcessError
         If the table is not such an array; the sentence names the first offending entry.
     """
-    table = np.asarray(alphas_cumprod, dtype=np.float64)
+    try:
+        table = np.asarray(alphas_cumprod, dtype=np.float64)
+    except (TypeError, ValueError) as error:
+        msg = f"alphas_cumprod must be a vector of numbers that NumPy can read: {error}"
+        raise InvalidProcessError(msg) from error
     if table.ndim != 1 or table.size < 2:
         msg = f"alphas_cumprod must be a vector of at least 2 numbers, got shape {table.shape}"
         raise InvalidProcessError(msg)

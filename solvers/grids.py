@@ -12,6 +12,7 @@ import math
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from numbers import Integral
+from typing import Any
 
 import numpy as np
 
@@ -106,15 +107,28 @@ def _nodes(make: Callable[[float], Node], values: Iterable[float], name: str) ->
     """A node for each value; a value that has none is named in the error."""
     found = []
     for i, v in enumerate(values):
-        if math.isnan(v):
+        number = _number(v, f"{name} of grid node {i}")
+        if math.isnan(number):
             msg = f"{name} of grid node {i} is NaN"
             raise InvalidGridError(msg)
         try:
-            found.append(make(float(v)))
+            found.append(make(number))
         except (InvalidProcessError, InvalidGridError) as error:
             msg = f"grid node {i} ({name} = {v}) does not exist: {error}"
             raise InvalidGridError(msg) from error
     return tuple(found)
+
+
+def _number(value: Any, name: str) -> float:
+    """A Python float: what is formed from a NumPy float32 or a tensor alone would be rounded."""
+    try:
+        number = None if isinstance(value, str) else float(value)
+    except (TypeError, ValueError, RuntimeError):
+        number = None
+    if number is None:
+        msg = f"{name} must be a number, got {value!r}"
+        raise InvalidGridError(msg)
+    return number
 
 
 @dataclass(frozen=True)
@@ -152,15 +166,17 @@ class GridMap:
         return self.process.node_at_lam(self.lam_of_u(u))
 
 
-def _check_range(lam_start: float, lam_end: float) -> None:
+def _range(lam_start: Any, lam_end: Any) -> tuple[float, float]:
+    lam_start, lam_end = _number(lam_start, "lam_start"), _number(lam_end, "lam_end")
     if not (math.isfinite(lam_start) and math.isfinite(lam_end) and lam_start < lam_end):
         msg = f"a grid needs finite lam_start < lam_end, got {lam_start} and {lam_end}"
         raise InvalidGridError(msg)
+    return lam_start, lam_end
 
 
 def uniform_lam(process: Process, lam_start: float, lam_end: float) -> GridMap:
     """Equal steps in lam (Lu et al. 2022, 2206.00927)."""
-    _check_range(lam_start, lam_end)
+    lam_start, lam_end = _range(lam_start, lam_end)
     return GridMap(process, lambda u: _between(lam_start, lam_end, u), "uniform-lam")
 
 
@@ -169,8 +185,11 @@ def wavy_lam(process: Process, lam_start: float, lam_end: float, waves: int = 2)
 
     A uniform grid hides every mistake in step ratios; this one does not. Steps vary by 0.7 .. 1.3.
     """
-    _check_range(lam_start, lam_end)
-    k = 2 * math.pi * waves
+    lam_start, lam_end = _range(lam_start, lam_end)
+    if isinstance(waves, bool) or not isinstance(waves, Integral) or waves < 1:
+        msg = f"a wavy grid needs a whole number of waves, at least 1, got {waves!r}"
+        raise InvalidGridError(msg)
+    k = 2 * math.pi * int(waves)
 
     def lam(u: float) -> float:
         return _between(lam_start, lam_end, u + 0.3 * math.sin(k * u) / k)
@@ -180,6 +199,7 @@ def wavy_lam(process: Process, lam_start: float, lam_end: float, waves: int = 2)
 
 def power_t(process: Process, t_start: float, t_end: float, power: float = 1.0) -> GridMap:
     """``t^(1/power)`` equidistant: power 1 is uniform in time, 2 the quadratic grid of DDIM."""
+    t_start, t_end = _number(t_start, "t_start"), _number(t_end, "t_end")
     if not (0 <= t_end < t_start <= process.t_max):
         msg = f"need 0 <= t_end < t_start <= {process.t_max}, got t_start={t_start}, t_end={t_end}"
         raise InvalidGridError(msg)
@@ -200,13 +220,18 @@ def karras(process: Process, rho_max: float, rho_min: float, exponent: float = 7
 
     The paper's rho = 7 is the exponent here; ``rho`` in this project is ``sigma/alpha``.
     """
+    rho_max, rho_min = _number(rho_max, "rho_max"), _number(rho_min, "rho_min")
     if not (0 < rho_min < rho_max < math.inf):
         msg = f"need 0 < sigma_min < sigma_max, got {rho_min} and {rho_max}"
         raise InvalidGridError(msg)
     if not 0 < exponent < math.inf:
         msg = f"the exponent of a grid must be a positive finite number, got {exponent}"
         raise InvalidGridError(msg)
-    a, b = rho_max ** (1 / exponent), rho_min ** (1 / exponent)
+    try:
+        a, b = rho_max ** (1 / exponent), rho_min ** (1 / exponent)
+    except OverflowError as error:
+        msg = f"the exponent {exponent} is too small for levels from {rho_max} to {rho_min}"
+        raise InvalidGridError(msg) from error
     ends = {0.0: -math.log(rho_max), 1.0: -math.log(rho_min)}
 
     def lam(u: float) -> float:
@@ -226,11 +251,15 @@ def sinh_lam(
     grow: ``zeta ~ (u + stretch u^4)/(1 + stretch)``. For few evaluations; no law was looked at
     beyond the size of its data.
     """
-    _check_range(lam_start, lam_end)
+    lam_start, lam_end = _range(lam_start, lam_end)
     if not (0 < size < math.inf and 0 <= stretch < math.inf):
         msg = f"need a positive finite size and a stretch >= 0, got {size} and {stretch}"
         raise InvalidGridError(msg)
-    low, high = (math.asinh(size * math.exp(lam)) for lam in (lam_start, lam_end))
+    try:
+        low, high = (math.asinh(size * math.exp(lam)) for lam in (lam_start, lam_end))
+    except OverflowError as error:
+        msg = f"the clock asinh(size alpha/sigma) does not reach to lam = {lam_end}"
+        raise InvalidGridError(msg) from error
     ends = {0.0: lam_start, 1.0: lam_end}
 
     def lam(u: float) -> float:

@@ -15,7 +15,7 @@ from numpy.typing import ArrayLike
 
 from .errors import InvalidProcessError
 from .process import Array, Process
-from .schedules_vp import HALF_PI, positive, tangent, vp_log_alpha_of_lam
+from .schedules_vp import HALF_PI, positive, settle, tangent, vp_log_alpha_of_lam
 from .schedules_vp import SubVP as SubVP
 from .schedules_vp import VPCosine as VPCosine
 from .schedules_vp import VPLinear as VPLinear
@@ -33,6 +33,7 @@ class VE(Process):
     sigma_max: float = 80.0
 
     def __post_init__(self) -> None:
+        settle(self)
         positive("sigma_min", self.sigma_min)
         if not (math.isfinite(self.sigma_max) and self.sigma_max > self.sigma_min):
             low, high = self.sigma_min, self.sigma_max
@@ -78,6 +79,7 @@ class EDM(Process):
     sigma_max: float = 80.0
 
     def __post_init__(self) -> None:
+        settle(self)
         positive("sigma_max", self.sigma_max)
 
     @property

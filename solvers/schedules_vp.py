@@ -7,7 +7,8 @@ written so that no two large terms subtract.
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -23,6 +24,29 @@ def positive(name: str, value: float) -> None:
     if not (math.isfinite(value) and value > 0):
         msg = f"{name} must be a positive finite number, got {value}"
         raise InvalidProcessError(msg)
+
+
+def settle(process: Any) -> None:
+    """Turn the numbers of a process into Python's floats.
+
+    Whatever is formed from a NumPy float32 alone is float32, and a tensor would make tensors.
+
+    Raises
+    ------
+    InvalidProcessError
+        If one of them is no number.
+    """
+    for item in fields(process):
+        if item.type in ("float", float):
+            value = getattr(process, item.name)
+            try:
+                number = None if isinstance(value, str) else float(value)
+            except (TypeError, ValueError, RuntimeError):
+                number = None
+            if number is None:
+                msg = f"{item.name} must be a number, got {value!r}"
+                raise InvalidProcessError(msg)
+            process.__dict__[item.name] = number
 
 
 def tangent(angle: Array, left: Array) -> Array:
@@ -47,6 +71,7 @@ class _LinearBeta(Process):
     beta_max: float = 20.0
 
     def __post_init__(self) -> None:
+        settle(self)
         positive("beta_min", self.beta_min)
         if not (math.isfinite(self.beta_max) and self.beta_max >= self.beta_min):
             low, high = self.beta_min, self.beta_max
@@ -137,6 +162,7 @@ class VPCosine(Process):
     s: float = 0.008
 
     def __post_init__(self) -> None:
+        settle(self)
         positive("s", self.s)
 
     @property

@@ -66,6 +66,7 @@ def linear_network(
 
     Examples
     --------
+    >>> import torch
     >>> from fokker.toy_models.problems import problem
     >>> p = problem("gaussian")
     >>> network = linear_network("linear", p.law, p.process, (p.lam_start, p.lam_end))

@@ -88,7 +88,7 @@ def own_points(
     dim = torch.Size(network.shape).numel()
     start = network.process.node_at_lam(low)
     noise = torch.from_numpy(normals(n, dim, seed=seed, label="network")).to(torch.float64)
-    x = network.process.prior_std * noise.reshape(n, *network.shape)
+    x = start.sigma * noise.reshape(n, *network.shape)  # as networks are sampled
     if lam <= low:
         return x / start.alpha
     labels = None if label is None else [label] * n

@@ -144,7 +144,7 @@ class Recommendation:
 
     @property
     def winner(self) -> Ranked:
-        """The least error over all starts."""
+        """The least error over all starts; a little too small, as of the luckiest of many."""
         return self.ranked[0]
 
     @property

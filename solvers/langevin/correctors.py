@@ -26,7 +26,7 @@ import torch
 from torch import Tensor
 
 from ..batch import column, inner
-from ..errors import InvalidPlanError, NonFiniteError
+from ..errors import InvalidPlanError, NonFiniteError, ShapeError
 from ..process import Node
 from .steps import LevelRule, SnrPublished, SnrRule, StepRule, as_column, langevin_step, positive
 
@@ -124,6 +124,8 @@ class Mala:
         Without a density, and for a rule whose step depends on score or noise: the proposal then
         has another density than is written here. A rule that is not of this package is asked again
         where the proposal is.
+    ShapeError
+        If the density is not one number for each sample.
     NonFiniteError
         If the density is NaN, or not positive where the chain is.
     """
@@ -173,6 +175,9 @@ class Mala:
 
     def _log(self, x: Tensor, s: Node) -> Tensor:
         value = self.log_density(x, s.t) if self.log_density else x.new_zeros(len(x))
+        if value.shape != x.shape[:1]:
+            msg = f"the log density must have shape ({len(x)},), got {tuple(value.shape)}"
+            raise ShapeError(msg)
         if bool(torch.isnan(value).any()):
             ids = torch.isnan(value).nonzero().flatten().tolist()
             msg = f"the log density is NaN at t = {s.t} in samples {ids[:8]}"

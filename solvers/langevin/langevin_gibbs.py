@@ -29,7 +29,7 @@ import torch
 from torch import Tensor
 
 from ..batch import column
-from ..checks import bad_samples, check_state
+from ..checks import bad_samples, check_like, check_state
 from ..errors import InvalidGridError, InvalidPlanError, NonFiniteError, ShapeError
 from ..model import Model
 from ..noise import NoiseSource
@@ -106,6 +106,7 @@ class LangevinGibbs:
         times = torch.tensor([n.t for n in self.nodes], dtype=torch.float64)
         x = self.column("alpha", state) * state.y
         eps = self.model(x, times.to(state.y.device)[state.level]).to(state.y.dtype)
+        check_like(eps, x, "the model's output")
         _finite(eps, "the model's output")
         return -eps / self.column("rho", state)
 
@@ -174,7 +175,8 @@ def chain(
     source, state = source_of(noise), start
     check_state(start.y, "y")
     level, count = start.level, len(kernel.nodes)
-    whole = tuple(level.shape) == (len(start.y),) and not level.is_floating_point()
+    # torch takes whole numbers of 8 bits for a mask
+    whole = tuple(level.shape) == (len(start.y),) and level.dtype in (torch.int32, torch.int64)
     if not whole or not bool(((level >= 0) & (level < count)).all()):
         msg = f"the levels of {len(start.y)} chains must be whole numbers 0 .. {count - 1}, (B,)"
         raise ShapeError(msg)

@@ -40,7 +40,7 @@ import torch
 from torch import Tensor
 
 from ..batch import column
-from ..errors import InvalidPlanError, NonFiniteError
+from ..errors import InvalidPlanError, NonFiniteError, ShapeError
 from ..process import Node
 
 Step = Tensor | float
@@ -56,7 +56,24 @@ class StepRule(Protocol):
 
 
 def langevin_step(x: Tensor, score: Tensor, step: Step, z: Tensor) -> Tensor:
-    """``x + e score + sqrt(2 e) z``, (B, *D)."""
+    """``x + e score + sqrt(2 e) z``, (B, *D).
+
+    Raises
+    ------
+    InvalidPlanError
+        If e is a number that is negative or not finite.
+    ShapeError
+        If e is neither one number nor one for each sample, (B, 1, ..., 1): of shape (B,) it would
+        be a step for each coordinate, where there are as many.
+    """
+    if isinstance(step, Tensor):
+        if step.ndim and step.shape != (len(x), *[1] * (x.ndim - 1)):
+            wanted = (len(x), *[1] * (x.ndim - 1))
+            msg = f"a step of each sample must have shape {wanted}, got {tuple(step.shape)}"
+            raise ShapeError(msg)
+    elif not 0 <= step < math.inf:
+        msg = f"a step must be a finite number >= 0, got {step}"
+        raise InvalidPlanError(msg)
     root = (2 * step).sqrt() if isinstance(step, Tensor) else math.sqrt(2 * step)
     return x + step * score + root * z
 

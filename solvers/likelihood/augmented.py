@@ -26,6 +26,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from ..errors import ShapeError
 from ..model import Model, conversion
 from ..process import Node, Process
 from .divergence import Divergence
@@ -66,7 +67,9 @@ class Augmented:
         """The prediction of all coordinates."""
         self.count += 1
         x, level = z[:, :-1], z[:, -1]
-        out, div = self.divergence(self.model, x.reshape(-1, *self.shape).to(self.dtype), t)
+        asked = x.reshape(-1, *self.shape).to(self.dtype)
+        out, div = self.divergence(self.model, asked, t)
+        _check_answer(out, div, asked)
         out, div = out.flatten(1).to(z), div.to(z)
         number = _numbers(self.process, t, z)
         a, b = (number(lambda n, k=k: conversion(self.source, self.target, n)[k]) for k in (0, 1))
@@ -77,6 +80,15 @@ class Augmented:
         own = near / size**2 * level + size / near * rate
         a, b = (v[:, None] if isinstance(v, Tensor) else v for v in (a, b))
         return torch.cat([a * x + b * out, own[:, None]], 1)
+
+
+def _check_answer(out: Any, div: Any, x: Tensor) -> None:
+    """Refuse what would be broadcast in silence: a divergence may be the user's own function."""
+    for value, what, shape in ((out, "output", x.shape), (div, "divergence", x.shape[:1])):
+        if not isinstance(value, Tensor) or value.shape != shape:
+            got = tuple(value.shape) if isinstance(value, Tensor) else type(value).__name__
+            msg = f"the model's {what} must have shape {tuple(shape)}, got {got}"
+            raise ShapeError(msg)
 
 
 def _numbers(process: Process, t: Any, like: Tensor) -> Numbers:

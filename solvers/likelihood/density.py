@@ -23,8 +23,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ..checks import check_finite, check_state
-from ..errors import InvalidGridError, InvalidPlanError, ShapeError
+from ..checks import check_finite, check_state, shown
+from ..errors import InvalidGridError, InvalidPlanError, NonFiniteError, ShapeError
 from ..grids import Grid
 from ..model import Model, as_prediction
 from ..process import Node, Process
@@ -241,4 +241,8 @@ def _started(start_density: LogDensity | None, process: Process, latent: Tensor)
         got = tuple(found.shape) if isinstance(found, Tensor) else type(found).__name__
         msg = f"start_density must give one number a sample, shape ({len(latent)},), got {got}"
         raise ShapeError(msg)
+    if bool(found.isnan().any()):
+        ids = found.isnan().nonzero().flatten().tolist()
+        msg = f"start_density is NaN at the latents of samples {shown(ids)}"
+        raise NonFiniteError(msg, sample_ids=ids)
     return found.to(torch.float64)

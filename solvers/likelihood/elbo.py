@@ -23,7 +23,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ..checks import check_finite, check_state
+from ..checks import check_finite, check_like, check_state
 from ..errors import InvalidGridError, InvalidPlanError
 from ..model import Model, convert
 from ..noise import CellNoise
@@ -116,6 +116,7 @@ def _missed(
     state = node.alpha * x + node.sigma * noise
     with torch.no_grad():
         out = model(state, node.t)
+    check_like(out, state, "the model's output", same_dtype=False)
     check_finite(out, f"the model's output at t = {node.t}", range(len(x)))
     guess = convert(out, state, node, source=prediction, target="data")
     return (x.to(torch.float64) - guess).square().flatten(1).sum(1)

@@ -21,7 +21,7 @@ from numpy.typing import ArrayLike
 
 from ..errors import InvalidProcessError
 from ..process import Array, Process
-from ..schedules_vp import HALF_PI, positive, vp_log_alpha_of_lam
+from ..schedules_vp import HALF_PI, positive, settle, vp_log_alpha_of_lam
 
 
 class Theta(Protocol):
@@ -64,6 +64,7 @@ class LinearTheta:
     ratio: float = 200.0
 
     def __post_init__(self) -> None:
+        settle(self)
         positive("ratio", self.ratio)
 
     def rate(self, t: Array) -> Array:
@@ -92,6 +93,7 @@ class CosineTheta:
     s: float = 0.008
 
     def __post_init__(self) -> None:
+        settle(self)
         positive("s", self.s)
 
     @property
@@ -178,6 +180,7 @@ class MeanReverting(Process):
     theta: Theta = field(default_factory=CosineTheta)
 
     def __post_init__(self) -> None:
+        settle(self)
         positive("sigma_inf", self.sigma_inf)
         if not 0.0 < self.last < 1.0:
             msg = f"last must lie above 0 and below 1, got {self.last}"

@@ -22,7 +22,7 @@ from ..grids import Grid, power_t
 from ..plan import Plan, Tape
 from ..process import Array, Node, Process
 from ..registry import sampler
-from ..schedules_vp import positive
+from ..schedules_vp import positive, settle
 from .onestep import one_step
 
 SOURCE = "Yue, Wang & Loy 2023, arXiv:2307.12348"
@@ -62,6 +62,7 @@ class ResShift(Process):
     power: float = 0.3
 
     def __post_init__(self) -> None:
+        settle(self)
         for name in ("kappa", "min_noise", "power"):
             positive(name, getattr(self, name))
         if not self.first < self.last < 1.0:

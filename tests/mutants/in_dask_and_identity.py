@@ -10,6 +10,7 @@ MISSING = (f"{DASK[0]}::test_errors_are_raised_as_they_are_and_a_missing_program
 GONE = (f"{DASK[0]}::test_a_scheduler_that_is_lost_leaves_what_was_measured",)
 LIGHT = (f"{DASK[0]}::test_nothing_imports_dask_before_it_is_asked_for",)
 IDENTITY = (f"{UNIT}jobs/test_identity.py",)
+KEPT = (f"{UNIT}jobs/test_identity_kept.py",)
 LIMITS = (f"{UNIT}jobs/test_limits.py",)
 PICTURES = (f"{UNIT}jobs/test_pictures.py",)
 
@@ -74,7 +75,7 @@ NETWORKS = [
     ),
     Mutant(
         "solvers/networks/identity.py", "        FILE: network.about.get(FILE),\n", "",
-        "the file left out", IDENTITY,
+        "the file left out", KEPT,
     ),
     Mutant(
         "solvers/networks/identity.py", "w @ rows.sum(0)", "0 * (w @ rows.sum(0))",
@@ -104,27 +105,27 @@ NETWORKS = [
         "solvers/adapters/callable_box.py",
         '        raise OSError(errno.ENOTSUP, "no bytecode", path)\n',
         "        return super().path_stats(path)\n", "bytecode of the file before the edit",
-        IDENTITY,
+        KEPT,
     ),
     Mutant(
         "solvers/jobs/folder.py", "other = found and f", "other = None and f",
-        "answers that are not compared", IDENTITY,
+        "answers that are not compared", KEPT,
     ),
     Mutant(
         "analysis/sweep_results.py", 'network.digest if network else ""', '""',
-        "a row of other weights is overwritten", IDENTITY,
+        "a row of other weights is overwritten", KEPT,
     ),
     Mutant(
         "analysis/sweep_results.py", "other = _otherwise(", "other = None and _otherwise(",
-        "a row of other answers counts", IDENTITY,
+        "a row of other answers counts", KEPT,
     ),
     Mutant(
         "analysis/sweep.py", "other = wanted and", "other = None and",
-        "a worker with another network", IDENTITY,
+        "a worker with another network", KEPT,
     ),
     Mutant(
         "analysis/sweep.py", "_reference(*words, wanted)", "_reference(*words)",
-        "the network of yesterday, still in memory", IDENTITY,
+        "the network of yesterday, still in memory", KEPT,
     ),
 ]  # fmt: skip
 

@@ -128,4 +128,18 @@ MUTANTS = [
         "a buffer that is never used again",
         LAW,
     ),
+    Mutant(
+        "analysis/known_numbers.py",
+        "                    self._numbers.pop(value, None)",
+        "                    self._numbers.get(value, None)",
+        "a number stays known when samples are added to it",
+        WORK,
+    ),
+    Mutant(
+        "analysis/imagined_device.py",
+        "        self.waited(error)\n        return numbers",
+        "        return numbers",
+        "to read a known number costs nothing",
+        WORK,
+    ),
 ]

@@ -277,8 +277,8 @@ PRECONDITIONED = [
     ),
     Mutant(
         "solvers/fitted/preconditioned.py",
-        "return self.enter(model(x, t).to(z.dtype), 1.0)",
-        "return self.enter(model(x, t).to(z.dtype), 0.0)",
+        "return self.enter(asked(model, x, t), 1.0)",
+        "return self.enter(asked(model, x, t), 0.0)",
         "the mean of the data left in",
         (
             f"{ADAMS}::test_a_frame_is_left_as_it_was_entered_and_knows_the_denoiser_of_its_gaussian",

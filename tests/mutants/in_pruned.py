@@ -1,4 +1,4 @@
-"""Mistakes in pruned networks, in the terms of their error, and in the linear network."""
+"""Mistakes in pruned networks, in the terms of their error, and in comparisons of samples."""
 
 from __future__ import annotations
 
@@ -10,6 +10,15 @@ NORMS = (f"{HERE}::test_channels_go_by_their_norm_and_one_stays",)
 CLOSED = (f"{HERE}::test_w2_of_the_law_without_channels_is_closed_for_every_eta",)
 EXACT = (f"{HERE}::test_without_its_least_channels_it_is_the_exact_model_of_a_law_without_them",)
 TERMS = (f"{HERE}::test_both_orders_are_those_of_the_linear_equations",)
+FIELD = f"{UNIT}analysis/test_recommend_on_mixture.py"
+MEASURES = f"{UNIT}analysis/test_evaluation.py"
+INTERVALS = f"{UNIT}analysis/test_evaluation_intervals.py"
+EQUAL = (f"{FIELD}::test_equal_samplers_hardly_ever_go_before_the_last_round",)
+CLASSES = (f"{FIELD}::test_classes_in_turn_do_not_make_two_equal_laws_look_closer_than_equal",)
+CLOUDS = f"{UNIT}analysis/test_cloud_sources.py"
+NOISIEST = (
+    f"{CLOUDS}::test_a_grid_that_begins_below_the_noisiest_level_begins_with_its_own_noise",
+)
 STOPS = (f"{HERE}::test_where_a_power_crosses_is_found_exactly",)
 
 MUTANTS = [
@@ -96,5 +105,96 @@ MUTANTS = [
         "hidden = (z - self.mean)",
         "x taken for x/alpha",
         EXACT,
+    ),
+    Mutant(
+        "analysis/recommend/race.py",
+        "SURE = 0.995",
+        "SURE = 0.6",
+        "a race that believes in luck",
+        EQUAL,
+    ),
+    Mutant(
+        "analysis/recommend/race.py",
+        "k < sure or close[k] or may_be_best",
+        "k < sure or may_be_best",
+        "who is not told apart by the fine solution goes",
+        EQUAL,
+    ),
+    Mutant(
+        "analysis/evaluation/best.py",
+        "scatter / safe).max(axis=1), level)",
+        "scatter / safe)[:, 0], level)",
+        "the leader taken as if named beforehand",
+        EQUAL,
+    ),
+    Mutant(
+        "analysis/evaluation/kernel.py",
+        "4 * first / n, 2 * both.degenerate / (n * (n - 1))",
+        "4 * first / n, both.degenerate / (n * (n - 1))",
+        "half of the variance of a degenerate statistic",
+        (f"{INTERVALS}::test_in_pairs_the_mmd_and_its_variance_have_no_bias",),
+    ),
+    Mutant(
+        "analysis/evaluation/kernel.py",
+        "_pair_moments(kxx + kyy - kxy - kxy.T)",
+        "_pair_moments(kxx + kyy - kxy)",
+        "the samples meet once, not twice",
+        (f"{INTERVALS}::test_a_paired_mmd_is_that_of_its_pairs_and_refuses_what_is_none",),
+    ),
+    Mutant(
+        "analysis/recommend/laws.py",
+        "found = paired_mmd(x",
+        "found = __import__(KernelDistance.__module__, fromlist=['k']).unbiased_mmd(x",
+        "members of one class meet across the samples",
+        CLASSES,
+    ),
+    Mutant(
+        "analysis/recommend/mixture.py",
+        "torch.zeros(d, max(r, 1),",
+        "torch.zeros(d, r,",
+        "a mixture on the line without a factor",
+        CLASSES,
+    ),
+    Mutant(
+        "analysis/evaluation/inception.py",
+        "except Exception as error:",
+        "except ImportError as error:",
+        "a broken library breaks the evaluation",
+        (f"{MEASURES}::test_a_library_that_is_there_but_broken_is_told_and_breaks_nothing",),
+    ),
+    Mutant(
+        "analysis/evaluation/inception.py",
+        "torch.promote_types(images.dtype, torch.float32)",
+        "images.dtype",
+        "levels counted in half precision",
+        (f"{MEASURES}::test_levels_are_the_nearest_whatever_the_images_are_held_in",),
+    ),
+    Mutant(
+        "analysis/score_error/clouds.py",
+        "        first.sigma * eps,\n    )",
+        "        process.prior_std * eps,\n    )",
+        "the noise of another level than the grid's first",
+        NOISIEST,
+    ),
+    Mutant(
+        "analysis/score_error/split.py",
+        "used = first.sigma * eps",
+        "used = process.prior_std * eps",
+        "pairs that start from another level than the grid's first",
+        NOISIEST,
+    ),
+    Mutant(
+        "analysis/score_error/clouds.py",
+        "and model.process != process:",
+        "and model.process is None:",
+        "a network asked at the times of another process",
+        (f"{CLOUDS}::test_bad_questions_are_refused_in_one_sentence",),
+    ),
+    Mutant(
+        "analysis/score_error/linear.py",
+        "!= (d, d) or np.shape(line.shift) != (d,):",
+        "!= (d, d) and False:",
+        "a model of another dimension",
+        (f"{UNIT}analysis/test_score_error.py::test_bad_questions_are_refused_in_one_sentence",),
     ),
 ]

@@ -64,8 +64,8 @@ SAMPLERS = [
         "twin = _push(tape, s, t, twin, tape.eval(x, s))", "old state for the new one", REVERSIBLE,
     ),
     Mutant(
-        "solvers/editing/inversion.py", "(eps, s.alpha * (s.rho - t.rho))",
-        "(eps, t.alpha * (s.rho - t.rho))", "level off by one", INVERSION,
+        "solvers/editing/inversion.py", "push = s.sigma * -math.expm1(s.lam - t.lam)",
+        "push = t.sigma * -math.expm1(s.lam - t.lam)", "level off by one", INVERSION,
     ),
     Mutant(
         "solvers/editing/inversion.py", "back = run(plan, target, noise[\"x\"]",

@@ -36,7 +36,7 @@ MUTANTS = [
         "of(bound[: len(places)])", "labels of the first rows", (*ROWS, *BESIDE),
     ),
     Mutant(
-        "solvers/wrappers/wrapping.py", "conversion(source, target, n, sigma_data) for",
+        "solvers/model.py", "conversion(source, target, n, sigma_data) for",
         "conversion(source, target, n) for", "the constant of the data forgotten",
         (f"{UNIT}networks/test_network.py",),
     ),

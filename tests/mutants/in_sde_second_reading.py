@@ -15,6 +15,7 @@ STABLE = (f"{UNIT}sde/test_stable_problems.py",)
 GRADIENTS = (f"{UNIT}sde/test_sde_gradients.py",)
 BITS = (f"{UNIT}solvers/test_bits.py",)
 PROBES = (f"{UNIT}solvers/test_divergence.py",)
+DENSITY = (f"{UNIT}solvers/test_likelihood.py",)
 BOUND = (f"{UNIT}solvers/test_elbo.py",)
 GUIDED = (f"{UNIT}solvers/test_inpainting.py",)
 
@@ -118,6 +119,18 @@ STEPPERS = [
         "good = norms >= 0", "a step of 0/0", STEPS,
     ),
     Mutant(
+        "solvers/langevin/steps.py", "if step.ndim and step.shape != (",
+        "if step.ndim > 9 and step != (", "steps of samples for those of coordinates", STEPS,
+    ),
+    Mutant(
+        "solvers/langevin/correctors.py", "if value.shape != x.shape[:1]:", "if value.ndim > 9:",
+        "one density for all samples", STEPS,
+    ),
+    Mutant(
+        "solvers/langevin/langevin_gibbs.py", "level.dtype in (torch.int32, torch.int64)",
+        "not level.is_floating_point()", "levels taken for a mask", CHAIN,
+    ),
+    Mutant(
         "solvers/langevin/score_sde.py", "parameters=[*first, *own, predictor]",
         "parameters=[*first, predictor]", "options that nobody is told of", SCORE_SDE,
     ),
@@ -139,6 +152,18 @@ DENSITIES = [
     Mutant(
         "solvers/likelihood/bits.py", 'if whole_number(levels, "levels") < 1',
         "if levels < 1", "half a level", BITS,
+    ),
+    Mutant(
+        "solvers/likelihood/augmented.py", "value.shape != shape:", "value.numel() == 0:",
+        "one divergence for the whole batch", DENSITY,
+    ),
+    Mutant(
+        "solvers/likelihood/density.py", "if bool(found.isnan().any()):", "if found is None:",
+        "a density of NaN", DENSITY,
+    ),
+    Mutant(
+        "solvers/likelihood/elbo.py", "check_like(out, state,", "check_like(state, state,",
+        "an answer for one coordinate for all", BOUND,
     ),
     Mutant(
         "solvers/likelihood/elbo.py", "if not -_LARGEST < lam_start < lam_end < _LARGEST:",

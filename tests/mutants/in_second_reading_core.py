@@ -29,6 +29,16 @@ NUMBERS = [
         "toy_models/misfit.py", "found = numbers(value, name)",
         "found = torch.as_tensor(value)", "a factor rounded to float32", GIVEN,
     ),
+    Mutant(
+        "solvers/schedules_vp.py", "process.__dict__[item.name] = number",
+        "process.__dict__[item.name] = value", "computed in the dtype of a parameter",
+        (f"{UNIT}solvers/test_process.py",),
+    ),
+    Mutant(
+        "solvers/grids.py", 'lam_start, lam_end = _number(lam_start, "lam_start")',
+        '_, _ = _number(lam_start, "lam_start")', "computed in the dtype of an end",
+        (f"{UNIT}solvers/test_grids.py",),
+    ),
 ]  # fmt: skip
 
 PLANS = [
@@ -86,7 +96,7 @@ BUILDING = [
     ),
     Mutant(
         "solvers/quadrature.py", "panel_rule(_PANEL * (t - s))", "panel_rule(2 * _PANEL)",
-        "three panels for a step of any length", QUADRATURE,
+        "two panels for a step of any length", QUADRATURE,
     ),
     Mutant(
         "solvers/quadrature.py", "return (s - t) * (lagrange(nodes, clock(lam))",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from mutants.mutant import UNIT, Mutant
 
-ASKING = (f"{UNIT}solvers/test_asking.py",)
+ASKING = (f"{UNIT}solvers/test_asking_alone.py",)
 SECOND = (f"{UNIT}solvers/test_second_reading.py",)
 SADA = (f"{UNIT}solvers/test_sada.py",)
 

@@ -34,8 +34,8 @@ THRESHOLDING = [
     ),
     Mutant(
         "solvers/wrappers/wrapping.py",
-        'return converted(change(data), x, nodes, "data", prediction)',
-        "return change(data)", "data answered for another prediction", THRESHOLD,
+        'return converted(data, x, nodes, "data", prediction)',
+        "return data", "data answered for another prediction", THRESHOLD,
     ),
 ]  # fmt: skip
 

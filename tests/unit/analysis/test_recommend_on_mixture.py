@@ -142,7 +142,7 @@ def test_equal_samplers_hardly_ever_go_before_the_last_round():
     assert gone <= 8
     behind = [Runner(None, np.exp(0.1 * table[:, k] + 2.0 * (k > 3))) for k in range(12)]  # type: ignore[arg-type]
     assert _stay(behind, "typical", 0.0) == [True] * 4 + [False] * 8
-    assert all(_stay(behind, "typical", 100.0))  # what the fine solution cannot tell apart stays
+    assert all(_stay(behind, "typical", 3.3))  # what the fine solution cannot tell apart stays
 
 
 def test_an_end_too_large_for_an_error_is_a_candidate_that_diverged():

@@ -281,3 +281,13 @@ def test_the_runs_draw_from_the_source_that_was_given():
 def test_an_end_that_is_no_level_is_refused(lam_end: float):
     with pytest.raises(InvalidPlanError, match="lam_end must be a finite number"):
         denoising_mcmc(kernel(), EDM(), joint(2), noise=0, lam_end=lam_end)
+
+
+def test_an_answer_for_one_chain_is_not_taken_for_all_and_levels_are_no_mask():
+    one = kernel(model=lambda x, _: x[:1])
+    with pytest.raises(ShapeError, match=r"output must have the shape \(3, 2\)"):
+        last(one, joint(3), 1)
+    for dtype in (torch.uint8, torch.bool, torch.float64):
+        start = Chain(joint(7).y, torch.ones(7, dtype=dtype))
+        with pytest.raises(ShapeError, match=r"must be whole numbers 0 \.\. 6"):
+            last(kernel(), start, 1)

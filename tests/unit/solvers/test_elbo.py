@@ -113,3 +113,9 @@ def test_levels_whose_snr_is_no_number_are_refused():
     process, x = VPLinear(), law().sample(2, seed=0)
     with pytest.raises(InvalidGridError, match=r"got -4.0 and 400.0, within \+-300"):
         lower_bound(exact_model(law(), process), process, x, -4.0, 400.0, seed=0)
+
+
+def test_a_model_whose_answer_would_be_broadcast_is_refused():
+    process, x = VPLinear(), law().sample(2, seed=0)
+    with pytest.raises(ShapeError, match=r"model's output must have the shape \(2, \d\) of the"):
+        lower_bound(lambda z, _: z[:, :1], process, x, *ENDS, seed=0)

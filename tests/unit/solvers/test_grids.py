@@ -8,6 +8,7 @@ from typing import Any, cast
 
 import numpy as np
 import pytest
+import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -22,6 +23,7 @@ from fokker.solvers.grids import (
     is_nested,
     karras,
     power_t,
+    sinh_lam,
     uniform_lam,
     wavy_lam,
 )
@@ -260,3 +262,49 @@ def test_a_part_that_a_grid_does_not_have_is_refused_and_not_cut_short(first, la
     grid = uniform_lam(VP, -1.0, 1.0).grid(4)
     with pytest.raises(InvalidGridError, match=f"no part from node {first} to node {last}"):
         grid.part(first, last)
+
+
+SPACED = {
+    "uniform": lambda n: uniform_lam(VP, n(-4.1), n(3.3)),
+    "wavy": lambda n: wavy_lam(VP, n(-4.1), n(3.3)),
+    "sinh": lambda n: sinh_lam(VP, n(-4.1), n(3.3)),
+    "karras": lambda n: karras(VP, n(60.1), n(0.03)),
+    "power": lambda n: power_t(VP, n(0.9), n(0.01)),
+}
+
+
+@pytest.mark.parametrize("name", SPACED)
+@pytest.mark.parametrize("kind", [np.float32, torch.tensor])
+def test_ends_in_float32_are_those_numbers_and_nothing_is_computed_in_float32(name, kind):
+    """What is formed from a NumPy float32 and a Python float is a float32."""
+    given = SPACED[name](kind).grid(7)
+    exact = SPACED[name](lambda v: float(kind(v))).grid(7)
+    assert [n.lam for n in given.nodes] == [n.lam for n in exact.nodes]
+    assert all(type(v) is float for n in given.nodes for v in n)
+
+
+@pytest.mark.parametrize(
+    ("make", "sentence"),
+    [
+        (
+            lambda: uniform_lam(VP, cast(Any, "a"), 2.0),
+            "lam_start must be a number, got 'a'",
+        ),
+        (lambda: uniform_lam(VP, cast(Any, None), 2.0), "lam_start must be a number, got None"),
+        (lambda: karras(VP, cast(Any, [1.0]), 0.1), "rho_max must be a number"),
+        (lambda: karras(VP, 10.0, 0.1, exponent=1e-3), "exponent 0.001 is too small"),
+        (lambda: sinh_lam(VP, -4.0, 800.0), "does not reach to lam = 800"),
+        (lambda: wavy_lam(VP, -4.0, 3.0, waves=0), "whole number of waves, at least 1, got 0"),
+        (
+            lambda: grid_from_sigmas(VP, cast(Any, [1.0, None])),
+            "sigma of grid node 1 must be",
+        ),
+        (
+            lambda: grid_from_times(VP, cast(Any, np.ones((2, 2)))),
+            "time of grid node 0 must be",
+        ),
+    ],
+)
+def test_what_is_no_number_is_refused_in_our_words(make, sentence):
+    with pytest.raises(InvalidGridError, match=sentence):
+        make()

@@ -13,7 +13,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from fokker.solvers.errors import InvalidPlanError, NonFiniteError
+from fokker.solvers.errors import InvalidPlanError, NonFiniteError, ShapeError
 from fokker.solvers.langevin.correctors import (
     Corrector,
     DampedLangevin,
@@ -286,3 +286,19 @@ def test_a_score_that_is_not_finite_is_not_called_zero():
 def test_a_dimension_below_one_is_refused():
     with pytest.raises(InvalidPlanError, match="dimension must be at least 1, got 0"):
         damped_variance(0, 1.0, 1.0, 1.0)
+
+
+def test_a_density_or_a_step_that_would_be_broadcast_is_refused():
+    """One density for all samples accepts them together; four steps of four samples look alike."""
+    x = normals(4, 4)
+    for density in (
+        lambda u, _: -0.5 * (u * u).sum(),
+        lambda u, _: -0.5 * (u * u).sum(1)[:, None],
+    ):
+        with pytest.raises(ShapeError, match=r"log density must have shape \(4,\), got"):
+            visited(Mala(density), x, 1.0)
+    with pytest.raises(ShapeError, match=r"must have shape \(4, 1\), got \(4,\)"):
+        visited(Langevin(lambda *_: torch.full((4,), 0.1)), x, 1.0)
+    for step in (-0.1, math.nan, math.inf):
+        with pytest.raises(InvalidPlanError, match="a step must be a finite number >= 0, got"):
+            visited(Langevin(lambda *_, e=step: e), x, 1.0)

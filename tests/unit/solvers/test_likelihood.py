@@ -301,3 +301,32 @@ def test_each_bad_input_is_one_sentence():
         ask(x=x * math.inf)
     with pytest.raises(NonFiniteError, match="not finite"):
         ask(model=lambda y, _: y * math.nan)
+
+
+def test_what_a_divergence_of_the_users_own_gives_is_not_broadcast():
+    p = problem("gaussian")
+    model, x = p.model(), points(p, 3)
+
+    def ask(out: Any, div: Any) -> None:
+        log_density(model, p.process, grid_of(p), x, divergence=lambda *_: (out, div))
+
+    for div in (torch.tensor(1.0), torch.ones(1), torch.ones(3, 1), 1.0):
+        with pytest.raises(ShapeError, match=r"model's divergence must have shape \(3,\), got"):
+            ask(x, div)
+    with pytest.raises(ShapeError, match=r"model's output must have shape \(3, 4\), got \(1, 4\)"):
+        ask(x[:1], torch.ones(3))
+
+
+def test_a_start_density_that_is_no_number_is_told():
+    p = problem("gaussian")
+    bad = torch.tensor([0.0, math.nan, -math.inf], dtype=torch.float64)
+    with pytest.raises(NonFiniteError, match="start_density is NaN at the latents of samples 1"):
+        log_density(p.model(), p.process, grid_of(p), points(p, 3), start_density=lambda _: bad)
+    zero = log_density(
+        p.model(),
+        p.process,
+        grid_of(p),
+        points(p, 3),
+        start_density=lambda _: bad.nan_to_num(0.0, neginf=-math.inf),
+    )
+    assert float(zero.log_density[2]) == -math.inf  # where the law has no mass

@@ -9,6 +9,7 @@ from typing import Any
 import mpmath as mp
 import numpy as np
 import pytest
+import torch
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
@@ -16,6 +17,8 @@ from exact_processes import ANALYTIC, PROCESSES, TABLES, true_lam, truth
 from fokker.solvers.discrete import DiscreteVP, from_alphas_cumprod
 from fokker.solvers.errors import InvalidProcessError
 from fokker.solvers.process import DATA, Node, Process
+from fokker.solvers.processes.mean_reverting import MeanReverting
+from fokker.solvers.samplers.resshift import ResShift
 from fokker.solvers.schedules import (
     EDM,
     VE,
@@ -322,4 +325,34 @@ def test_ranges_the_wrong_way_round_are_refused():
 )
 def test_a_table_that_is_no_process_is_refused_by_its_first_bad_entry(table, complaint: str):
     with pytest.raises(InvalidProcessError, match=complaint):
+        from_alphas_cumprod(table)
+
+
+@pytest.mark.parametrize("kind", [np.float32, torch.tensor])
+@pytest.mark.parametrize(
+    ("make", "numbers"),
+    [
+        (VPLinear, (0.1, 19.7)), (SubVP, (0.1, 19.7)), (VPCosine, (0.0081,)), (VE, (0.013, 79.3)),
+        (EDM, (79.3,)), (MeanReverting, (0.21, 0.0051)), (ResShift, (1.9, 0.041, 0.97, 0.31)),
+    ],
+)  # fmt: skip
+def test_parameters_in_float32_are_those_numbers_and_nothing_is_computed_in_float32(
+    make, numbers, kind
+):
+    given, exact = make(*map(kind, numbers)), make(*(float(kind(v)) for v in numbers))
+    assert given == exact
+    assert hash(given) == hash(exact)
+    for share in (0.0, 1e-7, 0.3, 1.0):
+        assert given.node(share * given.t_max) == exact.node(share * exact.t_max)
+
+
+@pytest.mark.parametrize("bad", ["a", None, [0.1], 1j])
+def test_a_parameter_that_is_no_number_is_refused_in_our_words(bad):
+    with pytest.raises(InvalidProcessError, match="beta_min must be a number, got "):
+        VPLinear(bad)
+
+
+@pytest.mark.parametrize("table", [["a", "b"], torch.tensor([0.9, 0.5]).bfloat16()])
+def test_a_table_that_numpy_cannot_read_is_refused_in_our_words(table):
+    with pytest.raises(InvalidProcessError, match="alphas_cumprod must be a vector of numbers"):
         from_alphas_cumprod(table)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from itertools import pairwise
 from typing import Any
 
 import mpmath as mp
@@ -23,7 +24,7 @@ from fokker.solvers.quadrature import (
     rho_weights,
 )
 from fokker.solvers.registry import get
-from fokker.solvers.schedules import VE
+from fokker.solvers.schedules import VE, VPCosine, VPLinear
 
 mp.mp.dps = 60
 
@@ -201,6 +202,16 @@ def test_weights_in_rho_are_exact_over_steps_of_any_length(s, t):
     for k, exact in enumerate(primitive(t) - primitive(s)):
         size = np.abs(got * np.array(nodes) ** k).sum()
         assert abs(got @ np.array(nodes) ** k - exact) < 1e-13 * size
+
+
+@pytest.mark.parametrize("process", [VPLinear(), VPCosine(), VE()])
+def test_the_weights_of_a_long_step_are_those_of_its_parts(process):
+    """Of a time that is no polynomial in lam, too."""
+    lams = np.arange(-4.0, 6.5, 0.5)
+    nodes = [float(process.t_of_lam(lam)) for lam in (-4.0, -4.2, -4.3)]
+    whole = rho_weights(nodes, process.t_of_lam, lams[0], lams[-1])
+    parts = [rho_weights(nodes, process.t_of_lam, a, b) for a, b in pairwise(lams)]
+    np.testing.assert_allclose(whole, np.sum(parts, axis=0), rtol=3e-13)
 
 
 @pytest.mark.parametrize("order", [2, 3, 4])
