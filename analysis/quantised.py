@@ -44,6 +44,7 @@ from torch import Tensor
 from ..solvers.errors import AnalysisError
 from ..solvers.model import Model
 from ..solvers.networks.asking import ModuleCall
+from ..solvers.networks.diffusers_call import DiffusersCall
 from ..solvers.networks.network import Network
 from ..solvers.noise import NoiseSource
 from ..solvers.plan import Eval, Plan, Tape
@@ -101,6 +102,7 @@ def with_weights(
 ) -> Network:
     """A copy of a network whose weights (tensors of two axes and more) went through ``change``.
 
+    Of our own networks and of those of diffusers; a compiled one gives a copy that is not.
     Offsets and normalisations, of one axis, stay, and so do parameters whose names begin with one
     of ``keep``.
 
@@ -109,8 +111,11 @@ def with_weights(
     AnalysisError
         For an exact network, or one whose module cannot be replaced.
     """
-    if not isinstance(network.call, ModuleCall) or network.module is None:
+    if network.module is None:
         msg = f"the network {network.name!r} has no weights to change"
+        raise AnalysisError(msg)
+    if not isinstance(network.call, (ModuleCall, DiffusersCall)):
+        msg = f"{network.name!r} asks its module in a way of its own: no changed copy can be asked"
         raise AnalysisError(msg)
     module = copy.deepcopy(network.module)
     with torch.no_grad():

@@ -41,9 +41,12 @@ def manifest(folder: Folder, facts: Mapping[str, Any]) -> dict[str, Any]:
     ``images`` has id, label, files, SHA-256 and evaluations of every image that is there;
     ``failed`` and ``missing`` have the ids of the others. ``complete`` means that there are none.
     """
-    job = folder.job
+    job, there = folder.job, _listed(folder)
     batches, images, failed, missing = [], [], [], []
     for ids in job.batches():
+        if folder.batch_name(ids) not in there:
+            missing.append([ids[0], ids[-1]])
+            continue
         record = folder.read_record(ids)
         if record is not None:
             batches.append(_batch(folder, ids, record))
@@ -80,8 +83,14 @@ def _text(found: Mapping[str, Any]) -> str:
 
 
 def _seen(folder: Folder) -> set[tuple[int, int]]:
-    done = (ids for ids in folder.job.batches() if folder.read_record(ids) is not None)
-    return {(ids[0], ids[-1]) for ids in done}
+    there = _listed(folder)
+    listed = (ids for ids in folder.job.batches() if folder.batch_name(ids) in there)
+    return {(ids[0], ids[-1]) for ids in listed if folder.read_record(ids) is not None}
+
+
+def _listed(folder: Folder) -> set[str]:
+    """Names of the batches of which there is a record: of a million few may be there."""
+    return {file.name.split(".")[0] for file in (folder.path / "parts").iterdir()}
 
 
 def _batch(folder: Folder, ids: Sequence[int], record: Mapping[str, Any]) -> dict[str, Any]:

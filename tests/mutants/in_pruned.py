@@ -197,4 +197,20 @@ MUTANTS = [
         "a model of another dimension",
         (f"{UNIT}analysis/test_score_error.py::test_bad_questions_are_refused_in_one_sentence",),
     ),
+    Mutant(
+        "analysis/quantised.py",
+        "(ModuleCall, DiffusersCall)):",
+        "ModuleCall):",
+        "networks of diffusers said to be none",
+        (
+            f"{HERE}::test_a_network_of_diffusers_has_weights_too_and_another_way_of_asking_is_told",
+        ),
+    ),
+    Mutant(
+        "analysis/fokker_planck/network_report.py",
+        "x = start.sigma * noise",
+        "x = network.process.prior_std * noise",
+        "points from another level than the network's first",
+        NOISIEST,
+    ),
 ]

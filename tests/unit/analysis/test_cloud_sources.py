@@ -9,6 +9,7 @@ import pytest
 import torch
 
 from fokker.analysis.distances import gaussian_w2
+from fokker.analysis.fokker_planck.network_report import own_points
 from fokker.analysis.gaussian_path import normal, prior
 from fokker.analysis.score_error import cloud_sources, four_sources, paired_sources
 from fokker.analysis.score_error.clouds import cut
@@ -59,6 +60,8 @@ def test_a_grid_that_begins_below_the_noisiest_level_begins_with_its_own_noise()
     pairs = paired_sources(sampler, law, law, edm, grid, n=300)
     shrink = math.sqrt((0.4 + grid[-1].sigma ** 2) / (0.4 + grid[0].sigma ** 2))
     assert pairs.initialisation == pytest.approx(shrink * math.sqrt(0.5**2 + 0.4), rel=0.15)
+    start = own_points(exact_network("line", law, edm, (-2.0, 2.0)), -2.0, 300)
+    assert float(start.std()) == pytest.approx(grid[0].sigma, rel=0.2)
 
 
 @pytest.mark.parametrize("name", ["ddim", "ancestral", "dpm_solver_12_adaptive"])

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import functools
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
 import torch
 from scipy.integrate import solve_ivp
+from torch import nn
 
 from fokker.analysis.distances import diagonal_w2, gaussian_w2
 from fokker.analysis.gaussian_path import normal
@@ -24,6 +26,7 @@ from fokker.analysis.reach import Reach, reach, stops_at
 from fokker.analysis.score_error import Line, evolve, exact_denoiser, noised
 from fokker.solvers.errors import AnalysisError
 from fokker.solvers.grids import uniform_lam
+from fokker.solvers.networks.diffusers_call import DiffusersCall
 from fokker.solvers.networks.network import Network
 from fokker.solvers.plan_algebra import to_prediction
 from fokker.solvers.process import Array
@@ -82,6 +85,32 @@ def test_a_pruned_network_is_a_copy_without_the_weights_that_were_asked_for():
     assert int((thin.module.encode == 0).sum()) == 8
     assert torch.equal(thin.module.decode, network.module.decode)
     assert int((network.module.encode == 0).sum()) == 0
+
+
+class Answers(nn.Module):
+    """A module that is asked as those of diffusers are."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.tensor([[0.1, 2.0], [3.0, 0.2]]))
+
+    def forward(self, z: torch.Tensor, timestep: torch.Tensor, return_dict: bool) -> tuple:
+        assert timestep.shape == z.shape[:1]
+        assert not return_dict
+        return (z @ self.weight,)
+
+
+def test_a_network_of_diffusers_has_weights_too_and_another_way_of_asking_is_told():
+    module = Answers()
+    call = DiffusersCall(module, lambda t: (1.0, t), {}, channels=2)
+    network = Network("theirs", call, VPLinear(), "data", (2,), SPAN, module=module)
+    x = torch.ones(1, 2)
+    with torch.no_grad():
+        assert pruned_network(network, 0.5).model()(x, 0.5).tolist() == [[3.0, 2.0]]
+        assert network.model()(x, 0.5)[0].tolist() == pytest.approx([3.1, 2.2])
+    own = replace(network, call=lambda x, *_: x)
+    with pytest.raises(AnalysisError, match="in a way of its own"):
+        pruned_network(own, 0.5)
 
 
 # closed: a linear network
