@@ -56,11 +56,18 @@ class CloudSplit(NamedTuple):
 
 
 def cut(process: Process, grid: Grid, pieces: int) -> Grid:
-    """The grid with every step cut into equal pieces of lam; its own nodes stay as they are."""
+    """The grid with every step cut into equal pieces of lam; its own nodes stay as they are.
+
+    A step from alpha = 0 or to sigma = 0, where lam is infinite, is cut into equal pieces of time.
+    """
     nodes = [grid[0]]
     for s, t in grid.steps():
-        width = (t.lam - s.lam) / pieces
-        nodes += [process.node_at_lam(s.lam + k * width) for k in range(1, pieces)] + [t]
+        parts = [k / pieces for k in range(1, pieces)]
+        if math.isfinite(t.lam - s.lam):
+            nodes += [process.node_at_lam(s.lam + p * (t.lam - s.lam)) for p in parts]
+        else:
+            nodes += [process.node(s.t + p * (t.t - s.t)) for p in parts]
+        nodes.append(t)
     return Grid(tuple(nodes))
 
 

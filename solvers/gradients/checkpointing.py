@@ -16,7 +16,7 @@ from typing import NamedTuple
 
 import torch
 from torch import Tensor
-from torch.utils.checkpoint import checkpoint
+from torch.utils.checkpoint import checkpoint, set_checkpoint_early_stop
 
 from ..errors import InvalidPlanError
 from ..model import Model
@@ -97,6 +97,18 @@ def _names(vectors: tuple[int, ...]) -> list[str]:
     return ["x" if k == 0 else f"v{j}" for k, j in enumerate(vectors)]
 
 
+def _check_same(before: list[Tensor], now: tuple[Tensor, ...]) -> None:
+    """Note what a part gives, or see that it gives the same again, by two sums of each vector."""
+    with torch.no_grad():
+        sums = torch.stack([torch.stack([v.double().sum(), v.double().abs().sum()]) for v in now])
+    if not before:
+        before.append(sums)
+        return
+    if bool(((sums - before[0]).abs() > 1e-5 * before[0][:, 1:]).any()):
+        msg = "the model answers otherwise the second time; a model with a memory has no parts"
+        raise InvalidPlanError(msg)
+
+
 def checkpointed(
     plan: Plan,
     model: Model,
@@ -111,7 +123,7 @@ def checkpointed(
     The gradient, to x and to whatever the model computes with, is that of ``run(..., grad=True)``,
     from the same operations in the same order. Each part is run once forward and once more when
     its gradient is due: the model must answer the same twice. One with a memory, such as a
-    ``caching.features.FeatureCache``, does not.
+    ``caching.features.FeatureCache``, does not, and is refused when the gradient is due.
 
     Parameters
     ----------
@@ -124,6 +136,12 @@ def checkpointed(
     -------
     Tensor
         The sample, shape (B, *D), with a graph.
+
+    Raises
+    ------
+    InvalidPlanError
+        As of :func:`.run.run`, for a number of parts that is none; and in the backward pass, if
+        the model answers otherwise than on the way there.
     """
     if parts is None:
         parts = max(1, round(math.sqrt(len(plan.marks))))
@@ -136,13 +154,19 @@ def checkpointed(
         raise InvalidPlanError(msg)
     live = {i: given[name] for name, i in plan.inputs.items()}
     for part in cut(plan, parts):
+        before: list[Tensor] = []
 
-        def again(*taken: Tensor, part: Part = part) -> tuple[Tensor, ...]:
+        def again(
+            *taken: Tensor, part: Part = part, before: list[Tensor] = before
+        ) -> tuple[Tensor, ...]:
             first, *rest = taken
             extra = dict(zip(_names(part.takes)[1:], rest, strict=True))
             out = run(part.plan, model, first, noise=noise, history=extra, grad=True).outputs
-            return tuple(out[name] for name in _names(part.gives))
+            given_back = tuple(out[name] for name in _names(part.gives))
+            _check_same(before, given_back)
+            return given_back
 
-        made = checkpoint(again, *(live[j] for j in part.takes), use_reentrant=False)
+        with set_checkpoint_early_stop(False):  # the last row is where both runs are compared
+            made = checkpoint(again, *(live[j] for j in part.takes), use_reentrant=False)
         live |= dict(zip(part.gives, made, strict=True))
     return live[plan.outputs["x"]]

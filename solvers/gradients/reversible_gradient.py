@@ -68,7 +68,8 @@ def reversible_sample(
     Raises
     ------
     NotInvertibleError
-        If a state cannot be found again from the outputs, or a weight is learned.
+        If a state cannot be found again from the outputs, or a weight is learned; and in the
+        backward pass, if the states found again do not lead back to the start.
     InvalidPlanError
         If an input is missing, or one of ``params`` wants no gradient.
     NonFiniteError
@@ -89,7 +90,8 @@ def reversible_sample(
     inputs = {name: given[name] for name in plan.inputs}
     params = wanted_parameters(model, params)
     source = None if noise is None else source_of(noise)
-    job = _Job(plan, model, tuple(undoing(plan)), source, len(inputs))
+    starts = {name: value.detach() for name, value in inputs.items()}
+    job = _Job(plan, model, tuple(undoing(plan)), source, len(inputs), starts)
     values = _Reversible.apply(job, *inputs.values(), *params)
     return dict(zip(plan.outputs, values, strict=True))
 
@@ -102,6 +104,7 @@ class _Job(NamedTuple):
     events: tuple[Event, ...]
     noise: NoiseSource | None
     count: int
+    starts: dict[str, Tensor]  # what the run began with, to see that the way back leads there
 
 
 class _Reversible(torch.autograd.Function):
@@ -162,10 +165,24 @@ class _Sweep:
             ends.setdefault(k, []).append(j)
         self.push()
         for k, event in enumerate(events):
-            self.vectors[event.vector] = self._rebuilt(event)
+            self.vectors[event.vector] = found = self._rebuilt(event)
+            self._check_start(self.ops[event.vector], found)
             for j in ends.get(k, ()):
                 self.vectors.pop(j, None)
             self.push()
+
+    def _check_start(self, op: Any, found: Tensor) -> None:
+        """The way back must lead to where the run began, or its gradients are of other states."""
+        if not isinstance(op, Input):
+            return
+        start = self.job.starts[op.name]
+        off = float((found - start).abs().max())
+        if not off <= 1e-2 * float(start.abs().max()) + 1e-6:
+            msg = (
+                f"the way back misses the input {op.name!r} by {off:.2g}: the model answers "
+                "otherwise the second time, or rounding has grown over too many steps"
+            )
+            raise NotInvertibleError(msg)
 
     def _needed(self) -> list[Event]:
         """The events that some evaluation depends on."""

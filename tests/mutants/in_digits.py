@@ -98,8 +98,8 @@ MUTANTS = [
     ),
     Mutant(
         "toy_models/networks.py",
-        "out[rows] = models[label](x[rows], times)",
-        "out[rows] = models[label - 1](x[rows], times)",
+        "models[label](x.index_select(0, rows), times)",
+        "models[label - 1](x.index_select(0, rows), times)",
         "the neighbour's class",
         CLASSES,
     ),

@@ -107,8 +107,8 @@ MUTANTS = [
         "return spacing.grid(steps, to_zero=True)", "a step too many", NETWORK,
     ),
     Mutant(
-        f"{ROOM}network.py", "return torch.full((x.shape[0],), self.classes, device=x.device)",
-        "return torch.full((x.shape[0],), 0, device=x.device)", "class 0 for no class", NETWORK,
+        f"{ROOM}network.py", "return torch.full((x.shape[0],), self.classes, device=device)",
+        "return torch.full((x.shape[0],), 0, device=device)", "class 0 for no class", NETWORK,
     ),
     Mutant(
         f"{ROOM}network.py", "return call(x, one_time(t, x), rows).to(x.dtype)",

@@ -213,4 +213,11 @@ MUTANTS = [
         "points from another level than the network's first",
         NOISIEST,
     ),
+    Mutant(
+        "analysis/score_error/clouds.py",
+        "process.node(s.t + p * (t.t - s.t))",
+        "process.node(s.t + p * p * (t.t - s.t))",
+        "pieces of time that are not equal",
+        (f"{CLOUDS}::test_a_flow_that_starts_without_signal_is_cut_in_time_there",),
+    ),
 ]

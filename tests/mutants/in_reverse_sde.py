@@ -84,8 +84,8 @@ PATH = [
         "the early noise does not fade", PATHS + CONSTANT,
     ),
     Mutant(
-        "solvers/samplers/path_stages.py", "t.lam - 0.5 * math.log1p(-up * up), up",
-        "t.lam - math.log1p(-up * up), up", "missing root of the level below", PATHS,
+        "solvers/samplers/path_stages.py", "t.lam - 0.5 * math.log(left), up",
+        "t.lam - math.log(left), up", "missing root of the level below", PATHS,
     ),
     Mutant(
         "solvers/samplers/path_stages.py", "slope = whole / (2 * r)", "slope = whole / r",

@@ -13,8 +13,12 @@ QUADRATURE = (f"{UNIT}solvers/test_quadrature.py",)
 STAGES = (f"{UNIT}solvers/test_path_stages.py",)
 RUNS = (f"{UNIT}solvers/test_run_bad_input.py",)
 TESTING = (f"{UNIT}analysis/test_testing.py",)
-SCHEDULER = ("tests/external/test_diffusers_scheduler.py",)
 FOREIGN = ("tests/external/test_foreign_outcomes.py",)
+
+
+def _of(test: str) -> tuple[str]:
+    return (f"tests/external/test_diffusers_scheduler.py::{test}",)
+
 
 NUMBERS = [
     Mutant(
@@ -155,44 +159,50 @@ STRANGERS = [
 SCHEDULERS = [
     Mutant(
         "solvers/adapters/stepwise.py", "whole = counts[:-1] or counts", "whole = counts",
-        "the last step counted for the rhythm", SCHEDULER,
+        "the last step counted for the rhythm",
+        _of("test_a_pipeline_that_begins_in_the_middle_counts_in_steps"),
     ),
     Mutant(
         "solvers/adapters/diffusers_steps.py", "state = self.run.shown ", "state = state ",
-        "the rounded sample in the conversion", SCHEDULER,
+        "the rounded sample in the conversion",
+        _of("test_a_rounded_sample_does_not_round_the_state_of_the_run"),
     ),
     Mutant(
         "solvers/adapters/diffusers_steps.py", "if self._labels(run) in rest.values():",
         "if self._labels(run) == next(iter(rest.values())):", "the first of two equal labels",
-        SCHEDULER,
+        _of("test_a_pipeline_that_begins_in_the_middle_counts_in_steps"),
     ),
     Mutant(
         "solvers/adapters/diffusers_levels_of_plan.py",
         "labels = count - np.arange(nodes) * (count / nodes) - 1.0",
         "labels = np.arange(count, 0, -count / nodes) - 1.0", "a range with one too many",
-        SCHEDULER,
+        _of("test_a_trailing_grid_has_the_steps_that_were_asked_for"),
     ),
     Mutant(
         "solvers/adapters/diffusers_levels_of_plan.py",
         'return {**added, "prediction_type": "flow_prediction"}', "return added",
-        "a flow taken for noise", SCHEDULER,
+        "a flow taken for noise",
+        _of("test_a_scheduler_of_flows_is_taken_for_one"),
     ),
     Mutant(
         "solvers/adapters/diffusers_levels_of_plan.py", "    if other:", "    if False:",
-        "default betas for a process without betas", SCHEDULER,
+        "default betas for a process without betas",
+        _of("test_a_scheduler_without_betas_is_not_given_the_default_ones"),
     ),
     Mutant(
         "solvers/adapters/diffusers_levels_of_plan.py", "if len(trained) != count:", "if False:",
-        "labels of a table of another length", SCHEDULER,
+        "labels of a table of another length",
+        _of("test_betas_of_another_number_are_refused"),
     ),
     Mutant(
         "solvers/adapters/diffusers_levels_of_plan.py",
         "if not -1e-6 <= value <= 1.0 + 1e-6:", "if False:", "a level beyond the table",
-        SCHEDULER,
+        _of("test_no_noise_is_added_at_a_timestep_beyond_the_table"),
     ),
     Mutant(
         "solvers/adapters/diffusers_steps.py", 'sampler=get(state["sampler"])', "",
-        "a copy without its sampler", SCHEDULER,
+        "a copy without its sampler",
+        _of("test_a_copy_goes_on_where_the_scheduler_was"),
     ),
 ]  # fmt: skip
 

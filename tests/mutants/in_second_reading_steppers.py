@@ -88,6 +88,15 @@ MUTANTS = [
         'given.setdefault("one", torch.zeros_like(x))', "a constant that is zero", SECOND,
     ),
     Mutant(
+        "solvers/gradients/checkpointing.py", "_check_same(before, given_back)", "pass",
+        "a model that forgets asked twice", SECOND,
+    ),
+    Mutant(
+        "solvers/gradients/reversible_gradient.py",
+        "self._check_start(self.ops[event.vector], found)", "pass",
+        "a way back that leads elsewhere", SECOND,
+    ),
+    Mutant(
         "solvers/gradients/forcing.py", "if not bool(torch.isfinite(jacobians).all()):",
         "if False:", "infinity has a bound", SECOND,
     ),

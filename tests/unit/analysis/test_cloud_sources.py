@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 
@@ -14,9 +15,9 @@ from fokker.analysis.gaussian_path import normal, prior
 from fokker.analysis.score_error import cloud_sources, four_sources, paired_sources
 from fokker.analysis.score_error.clouds import cut
 from fokker.solvers.errors import AnalysisError
-from fokker.solvers.grids import is_nested, uniform_lam
+from fokker.solvers.grids import is_nested, power_t, uniform_lam
 from fokker.solvers.registry import get
-from fokker.solvers.schedules import EDM, VPLinear
+from fokker.solvers.schedules import EDM, RectifiedFlow, VPLinear
 from fokker.toy_models.gaussian import Gaussian
 from fokker.toy_models.networks import exact_network, named_network
 from fokker.toy_models.perturbed import FourierField, Perturbed
@@ -105,6 +106,18 @@ def test_a_cut_grid_keeps_its_nodes():
     assert is_nested(grid, fine)
     widths = [t.lam - s.lam for s, t in fine.steps()]
     assert max(widths) == pytest.approx(min(widths), rel=1e-9)
+
+
+def test_a_flow_that_starts_without_signal_is_cut_in_time_there():
+    """alpha = 0 at t = 1: lam is -inf. The exact start is the one that is used."""
+    flow, law = RectifiedFlow(), line(0.5, 0.4)
+    grid = power_t(flow, 1.0, 0.1).grid(3)
+    fine = cut(flow, grid, 4)
+    assert is_nested(grid, fine)
+    assert [n.t for n in fine.nodes[:5]] == pytest.approx(np.linspace(1.0, grid[1].t, 5))
+    found = cloud_sources(get("ddim"), law, law, flow, grid, n=64)
+    assert found.initialisation == found.model == 0.0
+    assert found.discretisation > 0.0
 
 
 @pytest.mark.parametrize(

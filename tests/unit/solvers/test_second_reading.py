@@ -11,6 +11,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from fokker.solvers.caching.features import FeatureCache, reuse_features
 from fokker.solvers.caching.virtual import every, newton
 from fokker.solvers.editing.inversion import ddim_inversion, ddim_invert_and_regenerate
 from fokker.solvers.editing.noise_maps import edit_friendly, independent_states, noise_maps
@@ -112,6 +113,21 @@ def test_a_constant_of_a_plan_is_given_in_parts_as_it_is_to_a_run():
     assert "one" in plan.inputs
     want, got = run(plan, smooth, start()).x, checkpointed(plan, smooth, start(), parts=3)
     torch.testing.assert_close(got, want, rtol=1e-13, atol=1e-13)
+
+
+def test_a_model_with_a_memory_is_refused_by_gradients_that_ask_it_twice():
+    """Features of the last key evaluation were taken for those of the first one."""
+    grid = uniform_lam(VP, -3.0, 2.0).grid(9)
+    cache = FeatureCache(lambda x, _t: torch.tanh(x), lambda f, x, t: f.cos() + t * x)
+    for name in ("ddim", "dpmpp_2m"):
+        plan = reuse_features(get(name)(VP, grid), every(2))
+        x = start().requires_grad_()
+        with pytest.raises(InvalidPlanError, match="answers otherwise the second time"):
+            checkpointed(plan, cache.heads, x).sum().backward()
+    plan = reuse_features(get("reversible_heun")(VP, grid, carry=True), every(2))
+    x = start().requires_grad_()
+    with pytest.raises(NotInvertibleError, match="the way back misses the input"):
+        reversible_sample(plan, cache.heads, x)["x"].sum().backward()
 
 
 @pytest.mark.parametrize("value", [math.nan, math.inf])
