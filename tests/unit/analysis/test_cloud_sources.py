@@ -109,7 +109,7 @@ def test_a_cut_grid_keeps_its_nodes():
 
 
 def test_a_flow_that_starts_without_signal_is_cut_in_time_there():
-    """alpha = 0 at t = 1: lam is -inf. The exact start is the one that is used."""
+    """At t = 1 alpha is 0 and lam -inf. The exact start is the one that is used."""
     flow, law = RectifiedFlow(), line(0.5, 0.4)
     grid = power_t(flow, 1.0, 0.1).grid(3)
     fine = cut(flow, grid, 4)
