@@ -17,8 +17,7 @@ and two guesses of the output that was not asked for:
 
 * ``"newton"``: the parabola in lam through the newest three real data predictions.
 * ``"extrapolated"``: ``(x_hat - sigma eps)/alpha``, the newest noise prediction that was asked for
-  at the extrapolated state, as published; off by O(h). The velocity of a skipped node is made of
-  that noise prediction too.
+  at the extrapolated state, as published; off by O(h). It makes the velocity there, too.
 
 The reference code takes one decision for the whole batch, by the mean of the products, so that a
 sample depends on its company; here each has its own. What is not here: pruning of tokens, which
@@ -242,7 +241,7 @@ def sada(
     InvalidPlanError, InvalidGridError
         For options that do not exist, and a start at ``alpha = 0``, where dx/dt may be infinite.
     ShapeError, NonFiniteError
-        If a model output does not fit or is not finite, or the sample overflows.
+        If an answer does not fit or is not finite, or the sample overflows.
     """
     del noise
     if criterion not in CRITERIA or guess not in GUESSES:

@@ -291,6 +291,8 @@ def test_a_copy_goes_on_where_the_scheduler_was(how):
     for t in s.timesteps[1:]:
         a, b = (c.step(ask(y, t), t, y).prev_sample for c, y in ((s, a), (twin, b)))
     assert torch.equal(a, b)
+    twin.set_timesteps(7)
+    assert len(twin.timesteps) == 7
 
 
 def test_betas_of_another_number_are_refused():

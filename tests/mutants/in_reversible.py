@@ -6,6 +6,7 @@ from mutants.mutant import UNIT, Mutant
 
 SOLVERS = f"{UNIT}solvers/"
 REVERSIBLE = (f"{SOLVERS}test_reversible.py",)
+SECOND_READING = (f"{UNIT}solvers/test_second_reading.py",)
 INVERSION = (f"{SOLVERS}test_inversion.py",)
 EDITING = (f"{SOLVERS}test_editing.py",)
 LOCAL = (f"{SOLVERS}test_local_sde.py",)
@@ -65,7 +66,7 @@ SAMPLERS = [
     ),
     Mutant(
         "solvers/editing/inversion.py", "push = s.sigma * -math.expm1(s.lam - t.lam)",
-        "push = t.sigma * -math.expm1(s.lam - t.lam)", "level off by one", INVERSION,
+        "push = t.sigma * -math.expm1(s.lam - t.lam)", "level off by one", SECOND_READING,
     ),
     Mutant(
         "solvers/editing/inversion.py", "back = run(plan, target, noise[\"x\"]",

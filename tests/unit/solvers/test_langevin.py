@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from typing import Any
 
 import pytest
 import torch
@@ -34,6 +35,7 @@ from fokker.solvers.langevin.steps import (
     ula_after,
     ula_variance,
 )
+from fokker.solvers.process import Node
 from fokker.solvers.schedules import EDM, VPLinear
 
 EDM_NODE = EDM().node_at_lam(0.0)  # alpha = sigma = 1
@@ -256,12 +258,24 @@ def test_a_density_that_fails_is_named():
 
 
 @dataclass(frozen=True)
+class Fixed:
+    """The same step whatever is asked."""
+
+    step: Any
+
+    def __call__(self, score: Tensor, z: Tensor, s: Node, t: Node) -> Any:
+        del score, z, s, t
+        return self.step
+
+
+@dataclass(frozen=True)
 class Own:
     """A rule of somebody else's: the step depends on the score, on the noise, or on neither."""
 
     reads: str
 
-    def __call__(self, score: Tensor, z: Tensor, *_: object) -> Tensor | float:
+    def __call__(self, score: Tensor, z: Tensor, s: Node, t: Node) -> Tensor | float:
+        del s, t
         read = {"score": score, "noise": z}.get(self.reads)
         return 0.3 if read is None else 0.1 + read.square().mean(1, keepdim=True)
 
@@ -298,7 +312,7 @@ def test_a_density_or_a_step_that_would_be_broadcast_is_refused():
         with pytest.raises(ShapeError, match=r"log density must have shape \(4,\), got"):
             visited(Mala(density), x, 1.0)
     with pytest.raises(ShapeError, match=r"must have shape \(4, 1\), got \(4,\)"):
-        visited(Langevin(lambda *_: torch.full((4,), 0.1)), x, 1.0)
+        visited(Langevin(Fixed(torch.full((4,), 0.1))), x, 1.0)
     for step in (-0.1, math.nan, math.inf):
         with pytest.raises(InvalidPlanError, match="a step must be a finite number >= 0, got"):
-            visited(Langevin(lambda *_, e=step: e), x, 1.0)
+            visited(Langevin(Fixed(step)), x, 1.0)

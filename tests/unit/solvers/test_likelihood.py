@@ -308,7 +308,8 @@ def test_what_a_divergence_of_the_users_own_gives_is_not_broadcast():
     model, x = p.model(), points(p, 3)
 
     def ask(out: Any, div: Any) -> None:
-        log_density(model, p.process, grid_of(p), x, divergence=lambda *_: (out, div))
+        own: Any = lambda *_: (out, div)  # noqa: E731
+        log_density(model, p.process, grid_of(p), x, divergence=own)
 
     for div in (torch.tensor(1.0), torch.ones(1), torch.ones(3, 1), 1.0):
         with pytest.raises(ShapeError, match=r"model's divergence must have shape \(3,\), got"):

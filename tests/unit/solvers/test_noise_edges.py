@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from hashlib import blake2b
+from typing import Any
 
 import numpy as np
 import pytest
@@ -120,8 +121,9 @@ def test_whole_numbers_of_any_library_are_one_seed_and_one_id():
     want = CellNoise(5, ids).draw(HALF, LIKE)
     for seed in (np.int32(5), np.uint64(5), torch.tensor(5)):
         assert torch.equal(CellNoise(seed, ids).draw(HALF, LIKE), want)  # type: ignore[arg-type]
-    for same in (np.array(ids, np.int32), torch.tensor(ids), np.array(ids, np.uint8)):
-        assert torch.equal(CellNoise(5, same).draw(HALF, LIKE), want)  # type: ignore[arg-type]
+    others: list[Any] = [np.array(ids, np.int32), torch.tensor(ids), np.array(ids, np.uint8)]
+    for same in others:
+        assert torch.equal(CellNoise(5, same).draw(HALF, LIKE), want)
         np.testing.assert_array_equal(normal_field(b"k", same, 3), normal_field(b"k", ids, 3))
 
 

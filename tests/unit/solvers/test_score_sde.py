@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from inspect import signature
+from typing import Any
 
 import pytest
 import torch
@@ -279,7 +280,7 @@ def test_a_predictor_with_areas_carries_on_what_the_corrector_added_and_no_more(
     s, t = grid[0], grid[1]
     sizes = torch.tensor([s.alpha**2 * v + s.sigma**2 for v in (1.0, 0.05)], dtype=torch.float64)
 
-    def variances(**options: object) -> Tensor:
+    def variances(**options: Any) -> Tensor:
         return torch.diagonal(law_of(pc_annealed, grid, predictor="sde_weak3", **options).cov)
 
     alone, gains = variances(snr=1e-9), []
