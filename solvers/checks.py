@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import math
-import operator
 from collections.abc import Sequence
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from .errors import FokkerError, InvalidPlanError, NonFiniteError, ShapeError
+from .errors import FokkerError, NonFiniteError, ShapeError
 
 STATE_DTYPES = (torch.float32, torch.float64)
 """A state is at least float32; only the model may compute in less."""
@@ -39,38 +38,6 @@ def check_finite(x: Tensor, name: str, ids: Sequence[int]) -> None:
         found = named_samples(bad, ids)
         msg = f"{name} is not finite in samples {shown(found)}"
         raise NonFiniteError(msg, step=None, t=None, sample_ids=found)
-
-
-def whole_number(value: Any, name: str) -> int:
-    """A seed or an identity as an int; a number that is not whole is refused, not cut off.
-
-    Raises
-    ------
-    InvalidPlanError
-        Naming it.
-    """
-    try:
-        return operator.index(value)
-    except TypeError:
-        msg = f"{name} must be a whole number, got {value!r}"
-        raise InvalidPlanError(msg) from None
-
-
-def real_number(value: Any, name: str) -> float:
-    """An option as a float; NaN passes, for the comparison that comes next to refuse.
-
-    Raises
-    ------
-    InvalidPlanError
-        Naming it, if it is no number: a word, a list, None, a truth value.
-    """
-    if not isinstance(value, (bool, str)):
-        try:
-            return float(value)
-        except (TypeError, ValueError, RuntimeError):
-            pass
-    msg = f"{name} must be a number, got {value!r}"
-    raise InvalidPlanError(msg)
 
 
 def bad_samples(x: Tensor) -> Tensor:

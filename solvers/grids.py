@@ -11,13 +11,17 @@ import itertools
 import math
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from numbers import Integral
 from typing import Any
 
 import numpy as np
 
 from .errors import InvalidGridError, InvalidProcessError
+from .given import real_number
 from .process import DATA, Node, Process
+
+_number = partial(real_number, error=InvalidGridError)
 
 
 @dataclass(frozen=True)
@@ -117,18 +121,6 @@ def _nodes(make: Callable[[float], Node], values: Iterable[float], name: str) ->
             msg = f"grid node {i} ({name} = {v}) does not exist: {error}"
             raise InvalidGridError(msg) from error
     return tuple(found)
-
-
-def _number(value: Any, name: str) -> float:
-    """A Python float: what is formed from a NumPy float32 or a tensor alone would be rounded."""
-    try:
-        number = None if isinstance(value, str) else float(value)
-    except (TypeError, ValueError, RuntimeError):
-        number = None
-    if number is None:
-        msg = f"{name} must be a number, got {value!r}"
-        raise InvalidGridError(msg)
-    return number
 
 
 @dataclass(frozen=True)

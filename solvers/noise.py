@@ -23,9 +23,9 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from .ahead import Ahead
-from .checks import whole_number
 from .engine.upload import upload
 from .errors import InvalidGridError, InvalidPlanError, ShapeError
+from .given import whole_number
 from .normals import normal_field, normal_fields
 from .plan import Noise, clock_measure
 

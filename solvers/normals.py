@@ -17,7 +17,7 @@ from hashlib import blake2b
 import numpy as np
 from numpy.typing import NDArray
 
-from .checks import whole_number
+from .given import whole_number
 
 BLOCK = 32768
 """Pairs of numbers made at once: what fits the processor's nearer caches."""

@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from .errors import InvalidProcessError
+from .given import real_number
 from .process import Array, Process
 
 HALF_PI = math.pi / 2
@@ -38,15 +39,8 @@ def settle(process: Any) -> None:
     """
     for item in fields(process):
         if item.type in ("float", float):
-            value = getattr(process, item.name)
-            try:
-                number = None if isinstance(value, str) else float(value)
-            except (TypeError, ValueError, RuntimeError):
-                number = None
-            if number is None:
-                msg = f"{item.name} must be a number, got {value!r}"
-                raise InvalidProcessError(msg)
-            process.__dict__[item.name] = number
+            given = getattr(process, item.name)
+            process.__dict__[item.name] = real_number(given, item.name, InvalidProcessError)
 
 
 def tangent(angle: Array, left: Array) -> Array:

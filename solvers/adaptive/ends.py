@@ -11,8 +11,9 @@ import torch
 from torch import Tensor
 
 from ..asking import asked
-from ..checks import check_finite, check_state, real_number
+from ..checks import check_finite, check_state
 from ..errors import InvalidGridError, InvalidPlanError
+from ..given import real_number
 from ..grids import Grid
 from ..model import Model, convert, for_rows
 from ..process import Array, Process

@@ -37,8 +37,9 @@ from torch import Tensor
 
 from ..asking import asked
 from ..batch import column
-from ..checks import check_finite, check_state, real_number, whole_number
+from ..checks import check_finite, check_state
 from ..errors import InvalidGridError, InvalidPlanError
+from ..given import real_number, whole_number
 from ..grids import Grid
 from ..model import Model, for_rows
 from ..process import Array, Node, Process

@@ -25,8 +25,8 @@ from itertools import pairwise
 
 import numpy as np
 
-from ..checks import whole_number
 from ..errors import InvalidPlanError
+from ..given import whole_number
 from ..grids import Grid
 from ..ops import Eval, Input
 from ..plan import Plan, Tape

@@ -21,9 +21,10 @@ import torch
 from torch import Tensor
 
 from ..asking import asked
-from ..checks import check_finite, check_like, check_state, whole_number
+from ..checks import check_finite, check_like, check_state
 from ..engine.weights import usable
 from ..errors import InvalidPlanError, NotInvertibleError
+from ..given import whole_number
 from ..grids import Grid
 from ..heads import check_heads, head_of
 from ..model import Model

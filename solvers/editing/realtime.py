@@ -23,8 +23,9 @@ from collections.abc import Callable, Iterable, Iterator
 import torch
 from torch import Tensor
 
-from ..checks import check_like, check_state, whole_number
+from ..checks import check_like, check_state
 from ..errors import InvalidPlanError
+from ..given import whole_number
 from ..grids import Grid
 from ..model import Model
 from ..noise import CellNoise

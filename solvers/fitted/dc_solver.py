@@ -23,8 +23,8 @@ from typing import Any
 import numpy as np
 from torch import Tensor
 
-from ..checks import real_number, whole_number
 from ..errors import InvalidPlanError
+from ..given import real_number, whole_number
 from ..grids import Grid
 from ..model import Model
 from ..plan import Plan, Tape

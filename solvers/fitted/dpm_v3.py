@@ -26,8 +26,8 @@ from typing import Any, NamedTuple
 import numpy as np
 from torch import Tensor
 
-from ..checks import whole_number
 from ..errors import InvalidPlanError
+from ..given import whole_number
 from ..grids import Grid
 from ..model import Model
 from ..plan import Plan, Tape

@@ -27,8 +27,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ..checks import real_number
 from ..errors import InvalidPlanError
+from ..given import real_number
 from ..grids import Grid
 from ..model import Model
 from ..noise import NoiseSource

@@ -12,8 +12,9 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from ..checks import check_finite, check_state, whole_number
+from ..checks import check_finite, check_state
 from ..errors import InvalidPlanError, ShapeError
+from ..given import whole_number
 from ..parameters import eigen, parameter
 from ..process import Node
 

@@ -30,8 +30,8 @@ import torch
 from torch import Tensor
 
 from ..asking import asked
-from ..checks import whole_number
 from ..errors import InvalidPlanError
+from ..given import whole_number
 from ..grids import Grid
 from ..model import Model
 from ..noise import NoiseSource

@@ -16,8 +16,8 @@ from typing import Protocol, TypeVar
 
 import numpy as np
 
-from ..checks import real_number
 from ..errors import InvalidGridError, InvalidPlanError
+from ..given import real_number
 from ..grids import Grid
 from ..plan import Plan, Tape
 from ..plan_algebra import canonical

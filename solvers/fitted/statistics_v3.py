@@ -29,8 +29,8 @@ from scipy.interpolate import CubicSpline
 from torch import Tensor
 
 from ..asking import asked
-from ..checks import real_number, whole_number
 from ..errors import InvalidPlanError
+from ..given import real_number, whole_number
 from ..grids import Grid, grid_from_lams
 from ..model import Model
 from ..process import Array, Node, Process

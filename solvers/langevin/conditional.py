@@ -31,8 +31,9 @@ import torch
 from torch import Tensor
 
 from ..batch import column
-from ..checks import check_state, whole_number
+from ..checks import check_state
 from ..errors import InvalidPlanError, NonFiniteError, PredictionError, ShapeError
+from ..given import whole_number
 from ..grids import Grid
 from ..model import Model
 from ..process import Node, Process

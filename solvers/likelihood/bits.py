@@ -20,8 +20,8 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from ..checks import whole_number
 from ..errors import InvalidPlanError, ShapeError
+from ..given import whole_number
 from ..normals import normal_field
 
 

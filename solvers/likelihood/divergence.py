@@ -23,8 +23,8 @@ from typing import Any, Protocol
 import torch
 from torch import Tensor
 
-from ..checks import whole_number
 from ..errors import InvalidPlanError, PredictionError, ShapeError
+from ..given import whole_number
 from ..model import Model
 from ..normals import normal_field
 

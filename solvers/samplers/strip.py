@@ -34,8 +34,8 @@ from collections.abc import Callable
 
 import numpy as np
 
-from ..checks import real_number
 from ..errors import InvalidPlanError
+from ..given import real_number
 from ..process import Array
 from ..quadrature import panel_rule
 

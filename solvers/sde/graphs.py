@@ -23,9 +23,9 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from ..checks import whole_number
 from ..engine.upload import upload
 from ..errors import InvalidPlanError, ShapeError
+from ..given import whole_number
 from ..grids import Grid
 from ..noise import CellNoise
 from ..normals import normal_field

@@ -10,8 +10,8 @@ from numbers import Integral
 import torch
 from torch import Tensor
 
-from ..checks import whole_number
 from ..errors import InvalidGridError, NonFiniteError, ShapeError
+from ..given import whole_number
 from ..noise import CellNoise, GridPath, NoiseSource
 from .errors import StepUnderflowError, samples_in_words
 

@@ -23,9 +23,9 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from ..checks import whole_number
 from ..engine.upload import upload
 from ..errors import InvalidGridError
+from ..given import whole_number
 from ..noise import CellNoise, check_field, path_measure
 from ..normals import normal_field
 from ..ops import Noise

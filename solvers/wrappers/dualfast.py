@@ -26,8 +26,9 @@ import torch
 from torch import Tensor
 
 from ..asking import asked
-from ..checks import check_like, real_number, whole_number
+from ..checks import check_like
 from ..errors import InvalidPlanError
+from ..given import real_number, whole_number
 from ..grids import Grid
 from ..model import Model, conversion
 from ..ops import Eval

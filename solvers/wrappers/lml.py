@@ -30,8 +30,9 @@ import torch
 from torch import Tensor
 
 from ..batch import inner
-from ..checks import check_finite, check_state, real_number
+from ..checks import check_finite, check_state
 from ..errors import InvalidGridError, InvalidPlanError
+from ..given import real_number
 from ..grids import Grid
 from ..model import Model
 from ..process import Process

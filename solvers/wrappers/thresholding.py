@@ -28,8 +28,9 @@ import torch
 from torch import Tensor
 
 from ..batch import column
-from ..checks import check_state, real_number
+from ..checks import check_state
 from ..errors import InvalidPlanError
+from ..given import real_number
 from ..grids import Grid
 from ..model import Model
 from ..process import Process

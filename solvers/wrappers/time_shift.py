@@ -31,8 +31,9 @@ import torch
 from torch import Tensor
 
 from ..batch import column
-from ..checks import check_finite, check_state, real_number
+from ..checks import check_finite, check_state
 from ..errors import InvalidGridError, InvalidPlanError, ShapeError
+from ..given import real_number
 from ..grids import Grid
 from ..model import Model, by_rows
 from ..process import Process

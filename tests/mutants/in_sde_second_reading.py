@@ -23,7 +23,7 @@ GUIDED = (f"{UNIT}solvers/test_inpainting.py",)
 
 NOISE = [
     Mutant(
-        "solvers/checks.py", "return operator.index(value)", "return int(value)",
+        "solvers/given.py", "return operator.index(value)", "return int(value)",
         "seeds 1.2 and 1.7 are one seed", EDGES,
     ),
     Mutant(

@@ -34,8 +34,8 @@ NUMBERS = [
         "found = torch.as_tensor(value)", "a factor rounded to float32", GIVEN,
     ),
     Mutant(
-        "solvers/schedules_vp.py", "process.__dict__[item.name] = number",
-        "process.__dict__[item.name] = value", "computed in the dtype of a parameter",
+        "solvers/schedules_vp.py", "real_number(given, item.name, InvalidProcessError)",
+        "given", "computed in the dtype of a parameter",
         (f"{UNIT}solvers/test_process.py",),
     ),
     Mutant(

@@ -1,4 +1,4 @@
-"""Python's numbers reach a law as they are, float64; what is no number is refused in a sentence."""
+"""Python's numbers reach a law as float64; what is no number is refused in a sentence."""
 
 from __future__ import annotations
 
@@ -32,7 +32,8 @@ from fokker.toy_models.conditioned import conditioned
 from fokker.toy_models.pfgm import PoissonFlow
 from fokker.toy_models.rectified import LinearCoupling, PotentialCoupling
 
-COV, MEAN = [[0.3, 0.1], [0.1, 0.7]], [0.1, 0.2]
+COV: Any = [[0.3, 0.1], [0.1, 0.7]]
+MEAN: Any = [0.1, 0.2]
 TENTHS, FACTORS = [[0.1, 0.2], [0.3, -0.7]], [[[0.1], [0.3]], [[0.7], [0.9]]]
 TURN = [[0.6, 0.8], [-0.8, 0.6]]
 
