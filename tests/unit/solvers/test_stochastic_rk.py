@@ -195,7 +195,7 @@ def _on_gaussian(scheme: Scheme) -> float:
 
 def _on_a_line(scheme: Scheme, steps: tuple[int, ...] = (8, 16)) -> float:
     maps = grid_map(PROCESS, "uniform", SPAN)
-    errors = [weak.weak_error(_entry(scheme), line(0), maps, n)[0] for n in steps]
+    errors = [weak.weak_error(_entry(scheme), line(), maps, n)[0] for n in steps]
     return _slopes(errors)[-1]
 
 
