@@ -1,12 +1,9 @@
-"""Networks of diffusers: asked as their own library asks them, and refused where they lie."""
+"""Networks of diffusers are asked as their own library asks them."""
 
 from __future__ import annotations
 
 import json
 import math
-import pickle
-import shutil
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -16,99 +13,32 @@ import torch
 
 from fokker.solvers.discrete import DiscreteVP
 from fokker.solvers.grids import Grid, grid_from_times
-from fokker.solvers.networks.checkpoint import read_weights, write_weights
 from fokker.solvers.networks.diffusers_call import arranged
 from fokker.solvers.networks.diffusers_networks import from_diffusers
 from fokker.solvers.networks.diffusers_training import training_of
-from fokker.solvers.networks.errors import CheckpointError, NetworkError
+from fokker.solvers.networks.errors import NetworkError
 from fokker.solvers.process import DATA
 from fokker.solvers.registry import get
 from fokker.solvers.run import run
-from fokker.solvers.schedules import EDM, VE, RectifiedFlow, Trigonometric, VPLinear
+from fokker.solvers.schedules import EDM, VE, RectifiedFlow
+from small_diffusers import (
+    CROSS,
+    DIT,
+    PIXART,
+    PLAIN,
+    POOLED,
+    SD3,
+    SMALL,
+    TEXTS,
+    X,
+    made,
+    pipeline,
+    refused,
+    time_of,
+)
 
 diffusers = pytest.importorskip("diffusers")
-pytestmark = pytest.mark.filterwarnings("ignore")
-
-SMALL: dict[str, Any] = {
-    "sample_size": 8, "in_channels": 2, "out_channels": 2, "layers_per_block": 1,
-    "block_out_channels": (8, 16), "norm_num_groups": 4, "attention_head_dim": 8,
-}  # fmt: skip
-PLAIN = {"down_block_types": ("DownBlock2D",) * 2, "up_block_types": ("UpBlock2D",) * 2}
-CROSS = {
-    "down_block_types": ("DownBlock2D", "CrossAttnDownBlock2D"),
-    "up_block_types": ("CrossAttnUpBlock2D", "UpBlock2D"),
-    "cross_attention_dim": 6,
-}
-DIT = {
-    "sample_size": 8, "in_channels": 2, "out_channels": 4, "num_layers": 1, "patch_size": 4,
-    "num_attention_heads": 2, "attention_head_dim": 8, "num_embeds_ada_norm": 5,
-}  # fmt: skip
-PIXART = {
-    "sample_size": 8, "in_channels": 2, "out_channels": 4, "num_layers": 1, "patch_size": 4,
-    "num_attention_heads": 2, "attention_head_dim": 8, "cross_attention_dim": 16,
-    "caption_channels": 6,
-}  # fmt: skip
-SD3 = {
-    "sample_size": 8, "in_channels": 2, "out_channels": 2, "num_layers": 1, "patch_size": 2,
-    "num_attention_heads": 2, "attention_head_dim": 8, "joint_attention_dim": 6,
-    "caption_projection_dim": 16, "pooled_projection_dim": 5, "pos_embed_max_size": 8,
-}  # fmt: skip
-TEXTS = torch.randn(3, 4, 6, generator=torch.Generator().manual_seed(1))
-POOLED = torch.randn(3, 5, generator=torch.Generator().manual_seed(2))
-X = torch.randn(2, 2, 8, 8, generator=torch.Generator().manual_seed(3))
-
-
-def made(kind: str, config: dict[str, Any]) -> Any:
-    """A network with random weights, none of them zero (new ones have whole layers of zeros)."""
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(0)
-        module = getattr(diffusers, kind)(**config).eval()
-        with torch.no_grad():
-            for parameter in module.parameters():
-                if not parameter.any():
-                    parameter.normal_(std=0.1)
-    return module
-
-
-def pipeline(folder: Path, module: Any, scheduler: Any, place: str = "unet") -> Path:
-    """A folder laid out as pipelines are."""
-    module.save_pretrained(folder / place)
-    scheduler.save_pretrained(folder / "scheduler")
-    (folder / "model_index.json").write_text('{"_class_name": "Pipeline"}')
-    return folder
-
-
-@pytest.fixture(autouse=True)
-def _no_gradients() -> Iterator[None]:
-    with torch.no_grad():
-        yield
-
-
-@pytest.fixture(scope="module")
-def unet() -> Any:
-    return made("UNet2DModel", {**SMALL, **PLAIN})
-
-
-@pytest.fixture
-def saved(tmp_path: Path, unet: Any) -> Path:
-    """A pipeline of the plain network on the levels of Stable Diffusion."""
-    betas = {"beta_schedule": "scaled_linear", "beta_start": 0.00085, "beta_end": 0.012}
-    scheduler = diffusers.DDIMScheduler(
-        **betas, clip_sample=False, set_alpha_to_one=True, steps_offset=1
-    )
-    return pipeline(tmp_path / "pipe", unet, scheduler)
-
-
-def refused(source: Any, kind: type[Exception] = NetworkError, **given: Any) -> str:
-    with pytest.raises(kind) as caught:
-        from_diffusers(source, **given)
-    sentence = str(caught.value)
-    assert "\n" not in sentence
-    return sentence
-
-
-def time_of(network: Any, index: int) -> float:
-    return float(network.process.level_time(index))
+pytestmark = [pytest.mark.filterwarnings("ignore"), pytest.mark.usefixtures("no_gradients")]
 
 
 @pytest.mark.parametrize("index", [0, 1, 417, 998, 999])
@@ -353,190 +283,6 @@ def test_a_flow_transformer_is_told_a_thousand_times_its_time(tmp_path: Path):
     model = network.model([0, 1], prediction=sampler.prediction)
     out = run(sampler(network.process, grid), model, X).x
     torch.testing.assert_close(out, x, rtol=1e-5, atol=1e-5)
-
-
-def file_of(folder: Path) -> Path:
-    return folder / "unet" / "diffusion_pytorch_model.safetensors"
-
-
-def rewrite(path: Path, **changed: Any) -> None:
-    config = {**json.loads(path.read_text()), **changed}
-    path.write_text(json.dumps({k: v for k, v in config.items() if v is not ...}))
-
-
-class Bomb:
-    """What writes a file when it is unpickled."""
-
-    def __init__(self, path: Path) -> None:
-        self.path = path
-
-    def __reduce__(self) -> Any:
-        return Path.write_text, (self.path, "boom")
-
-
-@pytest.mark.parametrize("name", ["diffusion_pytorch_model.bin", "model.ckpt"])
-def test_weights_that_are_a_pickle_are_refused_with_the_recipe(saved: Path, name: str):
-    file_of(saved).unlink()
-    mark = saved / "boom"
-    (saved / "unet" / name).write_bytes(pickle.dumps(Bomb(mark)))
-    sentence = refused(saved, CheckpointError)
-    assert f"only as {name!r}, a pickle" in sentence
-    assert "save_pretrained(folder, safe_serialization=True)" in sentence
-    assert not mark.exists()
-
-
-def test_a_pickle_in_the_name_of_safetensors_is_refused(saved: Path):
-    mark = saved / "boom"
-    file_of(saved).write_bytes(pickle.dumps(Bomb(mark)))
-    assert "is a pickle" in refused(saved, CheckpointError)
-    torch.save({"w": Bomb(mark)}, file_of(saved))
-    assert "a pickle is inside" in refused(saved, CheckpointError)
-    assert not mark.exists()
-
-
-def test_weights_that_are_not_those_of_the_config_are_refused(saved: Path):
-    path = file_of(saved)
-    tensors = read_weights(path).tensors
-    first = "conv_in.weight"
-    write_weights(path, {**tensors, first: tensors[first] * 1.0, "more": torch.ones(3)})
-    assert "have unknown 1 tensors: 'more'" in refused(saved, CheckpointError)
-    renamed = {("other" if k == first else k): v for k, v in tensors.items()}
-    write_weights(path, renamed)
-    assert "lack 1 tensors" in refused(saved, CheckpointError)
-    write_weights(path, {k: v for k, v in tensors.items() if k != first})
-    assert "describes" in refused(saved, CheckpointError)
-    write_weights(path, {**tensors, first: tensors[first].reshape(-1)})
-    assert first in refused(saved)
-
-
-def test_a_config_of_a_giant_is_refused_without_its_memory(saved: Path):
-    config = saved / "unet" / "config.json"
-    rewrite(config, block_out_channels=[2**20, 2**20])
-    assert "describes" in refused(saved, CheckpointError)
-
-
-def test_weights_that_are_not_finite_are_named(saved: Path):
-    import safetensors.torch
-
-    path = file_of(saved)
-    tensors = read_weights(path).tensors
-    tensors["conv_in.bias"][0] = math.nan
-    path.write_bytes(safetensors.torch.save(tensors))
-    assert "'conv_in.bias'" in refused(saved, CheckpointError)
-
-
-def test_no_weights_at_all_are_named(saved: Path):
-    file_of(saved).unlink()
-    assert "has no weights diffusion_pytorch_model.safetensors" in refused(saved, CheckpointError)
-    assert "diffusion_pytorch_model.fp16.saf" in refused(saved, CheckpointError, variant="fp16")
-
-
-def test_a_network_in_several_files_is_loaded_from_this_folder_only(saved: Path, unet: Any):
-    file_of(saved).unlink()
-    unet.save_pretrained(saved / "unet", max_shard_size="100KB")
-    index = saved / "unet" / "diffusion_pytorch_model.safetensors.index.json"
-    t = 0.5
-    out = from_diffusers(saved).model()(X, t)
-    assert torch.equal(out, unet(X, torch.tensor(499.0)).sample)
-    found = json.loads(index.read_text())
-    for name, words in (("../x.safetensors", "cannot be a name"), ("a.bin", "no safetensors")):
-        found["weight_map"] = dict.fromkeys(found["weight_map"], name)
-        index.write_text(json.dumps(found))
-        assert words in refused(saved)
-    index.write_text(json.dumps({"weight_map": [1]}))
-    assert "must have a weight_map" in refused(saved)
-
-
-def test_a_network_of_its_own_needs_a_scheduler_or_to_be_told(saved: Path, unet: Any):
-    shutil.rmtree(saved / "scheduler")
-    assert "no config of a scheduler lies beside" in refused(saved)
-    process = training_of({"beta_schedule": "linear"}).process
-    network = from_diffusers(saved / "unet", process=process, prediction="velocity", name="mine")
-    assert (network.name, network.prediction, network.process) == ("mine", "velocity", process)
-    assert torch.equal(network.model()(X, time_of(network, 9)), unet(X, 9).sample)
-    diffusers.DDPMScheduler().save_pretrained(saved / "unet")
-    assert from_diffusers(saved, subfolder="unet").prediction == "noise"
-
-
-@pytest.mark.parametrize(
-    ("changed", "words"),
-    [
-        ({"_class_name": "AutoencoderKL"}, "class 'AutoencoderKL' is not supported; accepted: UN"),
-        ({"_class_name": ["os"]}, "is not supported"),
-        ({"in_channels": 9}, "takes 9 channels and gives 2"),
-        ({"sample_size": None}, "give size"),
-        ({"quantization_config": {}}, "is quantised"),
-        ({"down_block_types": ["Evil", "Evil"]}, "diffusers cannot load the network"),
-        ({"num_class_embeds": -1}, "number of classes must be a positive integer"),
-    ],
-)
-def test_a_config_that_is_no_supported_network_is_refused(
-    saved: Path, changed: dict[str, Any], words: str
-):
-    rewrite(saved / "unet" / "config.json", **changed)
-    assert words in refused(saved)
-
-
-@pytest.mark.parametrize(
-    ("changed", "words"),
-    [
-        ({"prediction_type": "dreams"}, "unknown prediction_type 'dreams'; accepted: epsilon"),
-        ({"beta_schedule": "__import__"}, "unknown beta_schedule '__import__'; accepted: linear"),
-        ({"beta_start": "0.1"}, "beta_start of the scheduler must be a positive number"),
-        ({"beta_end": math.inf}, "beta_end of the scheduler must be a positive number, got 'inf'"),
-        ({"num_train_timesteps": 10**9}, "must be from 2 to 100000"),
-        ({"trained_betas": "0.1"}, "trained_betas must be a list"),
-        ({"trained_betas": [0.1, 2.0]}, "makes no process"),
-        ({"beta_schedule": ..., "_class_name": "Odd"}, "levels of 'Odd' are not known here"),
-    ],
-)
-def test_a_scheduler_that_tells_nothing_is_refused(
-    saved: Path, changed: dict[str, Any], words: str
-):
-    rewrite(saved / "scheduler" / "scheduler_config.json", **changed)
-    assert words in refused(saved)
-
-
-def test_what_is_given_must_make_sense(saved: Path):
-    assert "unknown prediction 'eps'" in refused(saved, prediction="eps")
-    assert "a Trigonometric has no number" in refused(saved, process=Trigonometric())
-    assert "a VPLinear has no number" in refused(saved, process=VPLinear())
-    assert "null = 0 is a row of conditions" in refused(saved, null=0)
-    assert "give size" in refused(saved, size=0)
-    assert from_diffusers(saved, size=(4, 8)).shape == (2, 4, 8)
-    assert "fails on a sample" in refused(saved, size=3)
-
-
-@pytest.mark.parametrize(
-    ("source", "words"),
-    [
-        ("nowhere", "neither a folder nor a name owner/name"),
-        ("../../etc/passwd", "neither a folder nor"),
-        ("a\0b", "neither a folder nor"),
-        ("owner/name", "cannot be had from the hub"),
-    ],
-)
-def test_a_source_that_is_none_is_named(tmp_path: Path, source: str, words: str):
-    assert words in refused(source, local_files_only=True, cache_dir=tmp_path)
-
-
-@pytest.mark.parametrize("subfolder", ["..", "../unet", "/etc", "a\0b", "vae"])
-def test_a_subfolder_lies_inside(saved: Path, subfolder: str):
-    sentence = refused(saved, subfolder=subfolder)
-    assert "cannot be a name" in sentence or "holds no network" in sentence
-
-
-def test_a_name_of_the_hub_is_found_in_the_cache_without_a_network(saved: Path, unet: Any):
-    cache = saved.parent / "cache" / "models--owner--small-unet"
-    commit = "0" * 40
-    (cache / "refs").mkdir(parents=True)
-    (cache / "refs" / "main").write_text(commit)
-    shutil.copytree(saved, cache / "snapshots" / commit)
-    network = from_diffusers(
-        "owner/small-unet", local_files_only=True, cache_dir=saved.parent / "cache"
-    )
-    assert network.name == "small-unet"
-    assert torch.equal(network.model()(X, time_of(network, 3)), unet(X, 3).sample)
 
 
 def test_conditions_have_a_row_for_each_label():

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -12,31 +11,15 @@ import pytest
 import safetensors.torch
 import torch
 
-from external.test_diffusers_networks import DIT, PLAIN, SMALL, file_of, made, pipeline, rewrite
 from fokker.solvers.networks import diffusers_module
 from fokker.solvers.networks.checkpoint import read_weights, write_weights
 from fokker.solvers.networks.diffusers_networks import from_diffusers
 from fokker.solvers.networks.errors import CheckpointError, NetworkError
+from small_diffusers import DIT, file_of, made, pipeline, rewrite
 
 diffusers = pytest.importorskip("diffusers")
-pytestmark = pytest.mark.filterwarnings("ignore")
+pytestmark = [pytest.mark.filterwarnings("ignore"), pytest.mark.usefixtures("no_gradients")]
 INDEX = "diffusion_pytorch_model.safetensors.index.json"
-
-
-@pytest.fixture(autouse=True)
-def _no_gradients() -> Iterator[None]:
-    with torch.no_grad():
-        yield
-
-
-@pytest.fixture(scope="module")
-def unet() -> Any:
-    return made("UNet2DModel", {**SMALL, **PLAIN})
-
-
-@pytest.fixture
-def saved(tmp_path: Path, unet: Any) -> Path:
-    return pipeline(tmp_path / "pipe", unet, diffusers.DDIMScheduler(clip_sample=False))
 
 
 def refused(source: Path, kind: type[Exception] = CheckpointError) -> str:

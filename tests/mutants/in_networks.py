@@ -10,7 +10,9 @@ ASKING = (f"{FOLDER}test_asking.py",)
 EDM = (f"{FOLDER}test_edm.py",)
 NETWORK = (f"{FOLDER}test_network.py",)
 TEXT = (f"{FOLDER}test_process_text.py",)
-DIFFUSERS = ("tests/external/test_diffusers_networks.py",)
+DIFFUSERS = (
+    "tests/external/test_diffusers_networks.py", "tests/external/test_diffusers_files.py",
+)  # fmt: skip
 
 MUTANTS = [
     Mutant(
