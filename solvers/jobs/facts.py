@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import platform
 from importlib.metadata import PackageNotFoundError, version
 
@@ -10,13 +11,16 @@ import torch
 
 def versions() -> dict[str, str]:
     """Versions of what the images depend on."""
-    found = {"python": platform.python_version()}
-    for name in ("fokker", "torch", "numpy", "pillow"):
-        try:
-            found[name] = version(name)
-        except PackageNotFoundError:
-            found[name] = "unknown"
-    return found
+    named = {name: _version(name) for name in ("fokker", "torch", "numpy", "pillow")}
+    return {"python": platform.python_version(), **named}
+
+
+@functools.cache  # the metadata of a package are searched for on the disk
+def _version(name: str) -> str:
+    try:
+        return version(name)
+    except PackageNotFoundError:
+        return "unknown"
 
 
 def hardware(device: str) -> dict[str, str]:
