@@ -17,7 +17,7 @@ import copy
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Any
 
 import torch
@@ -29,6 +29,7 @@ from ..solvers.networks.network import Network
 from ..solvers.plan import Eval, Plan
 from .imagined_device import DeviceWaitError as DeviceWaitError
 from .imagined_device import imagined, imagining
+from .other_module import with_module
 
 
 @dataclass
@@ -93,9 +94,7 @@ class DeviceWork:
 
     def moved_network(self, network: Network) -> Network:
         """A copy of a network with a module, ours or of diffusers, on the device."""
-        call: Any = network.call
-        there = self.moved_module(call.module)
-        return replace(network, call=replace(call, module=there), module=there)
+        return with_module(network, self.moved_module)
 
     @contextmanager
     def apart(self) -> Iterator[DeviceWork]:

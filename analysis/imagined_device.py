@@ -21,10 +21,10 @@ from torch import Tensor
 from torch._subclasses.fake_tensor import FakeTensor, FakeTensorMode, unset_fake_temporarily
 from torch.utils import backend_registration
 from torch.utils._python_dispatch import TorchDispatchMode
-from torch.utils._pytree import tree_leaves, tree_map_only
+from torch.utils._pytree import tree_map_only
 
 from ..solvers.errors import FokkerError
-from .known_numbers import KnownNumbers
+from .known_numbers import KnownNumbers, tensors_in
 
 
 class DeviceWaitError(FokkerError, RuntimeError):
@@ -140,7 +140,7 @@ class _Watch(TorchDispatchMode):
             out = args[0].clone()
             self.pinned[_memory(out)] = out
             return out
-        operands = _tensors((args, given))
+        operands = tensors_in((args, given))
         fake = any(isinstance(v, FakeTensor) for v in operands)
         if not fake and not self._is_ours(given.get("device")):
             with unset_fake_temporarily():  # on the host there are numbers
@@ -166,7 +166,7 @@ class _Watch(TorchDispatchMode):
                 Tensor, lambda v: self._there(v) if self._is_apart(v) else v, (args, given)
             )
         out = func(*args, **given)
-        results = [v for v in _tensors(out) if v.device == self.device]
+        results = [v for v in tensors_in(out) if v.device == self.device]
         for result in results:
             self._hold(result)
         if numbers is not None:
@@ -257,10 +257,6 @@ def _depends(name: str, func: Any, operands: list[Tensor]) -> bool:
 def _fills(argument: Any, given: dict[str, Any]) -> bool:
     """Whether an argument of a schema is written and not read."""
     return argument.is_out and argument.name in given
-
-
-def _tensors(tree: Any) -> list[Tensor]:
-    return [leaf for leaf in tree_leaves(tree) if isinstance(leaf, Tensor)]
 
 
 def _memory(x: Tensor) -> int:

@@ -52,7 +52,7 @@ class KnownNumbers:
 
     def keep(self, out: Any, numbers: Any) -> None:
         """The results of an operation have these numbers."""
-        for tensor, value in zip(_tensors(out), _tensors(numbers), strict=True):
+        for tensor, value in zip(tensors_in(out), tensors_in(numbers), strict=True):
             if tensor.device.type != "cpu" and value.numel() <= MOST:
                 self._numbers[tensor] = value
 
@@ -60,5 +60,6 @@ class KnownNumbers:
         return tensor if tensor.device.type == "cpu" else self._numbers[tensor]
 
 
-def _tensors(tree: Any) -> list[Tensor]:
+def tensors_in(tree: Any) -> list[Tensor]:
+    """The tensors of a nested structure, in order."""
     return [leaf for leaf in tree_leaves(tree) if isinstance(leaf, Tensor)]

@@ -35,21 +35,20 @@ from __future__ import annotations
 import copy
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any, Literal
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from ..solvers.errors import AnalysisError
 from ..solvers.model import Model
-from ..solvers.networks.asking import ModuleCall
-from ..solvers.networks.diffusers_call import DiffusersCall
 from ..solvers.networks.network import Network
 from ..solvers.noise import NoiseSource
 from ..solvers.plan import Eval, Plan, Tape
 from ..solvers.plan_algebra import rewrite
 from ..solvers.run import run
+from .other_module import with_module
 
 Per = Literal["tensor", "channel"]
 
@@ -111,18 +110,16 @@ def with_weights(
     AnalysisError
         For an exact network, or one whose module cannot be replaced.
     """
-    if network.module is None:
-        msg = f"the network {network.name!r} has no weights to change"
-        raise AnalysisError(msg)
-    if not isinstance(network.call, (ModuleCall, DiffusersCall)):
-        msg = f"{network.name!r} asks its module in a way of its own: no changed copy can be asked"
-        raise AnalysisError(msg)
-    module = copy.deepcopy(network.module)
-    with torch.no_grad():
-        for name, weight in module.named_parameters():
-            if weight.ndim > 1 and not name.startswith(tuple(keep)):
-                weight.copy_(change(weight))
-    return replace(network, call=replace(network.call, module=module), module=module)
+
+    def changed(module: nn.Module) -> nn.Module:
+        module = copy.deepcopy(module)
+        with torch.no_grad():
+            for name, weight in module.named_parameters():
+                if weight.ndim > 1 and not name.startswith(tuple(keep)):
+                    weight.copy_(change(weight))
+        return module
+
+    return with_module(network, changed)
 
 
 def quantised_network(

@@ -23,7 +23,7 @@ from .events import Cancelled
 from .events import Event as Event
 from .heads import check_heads
 from .model import Model
-from .noise import NoiseSource, source_of
+from .noise import NoiseSource
 from .plan import Lin, Plan
 from .tuples import Parts, TupleEvent, TupleRun, run_tuple
 
@@ -153,7 +153,7 @@ def run(
             plan,
             model,
             x,
-            noise=None if noise is None else source_of(noise),
+            noise=noise,
             callback=callback,
             save_at=wanted,
             compiled=compiled,

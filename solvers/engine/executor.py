@@ -14,7 +14,6 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from functools import lru_cache
-from numbers import Integral
 from typing import NoReturn
 
 import torch
@@ -25,7 +24,7 @@ from ..errors import InvalidPlanError, NonFiniteError, ShapeError
 from ..events import Cancelled, Event
 from ..heads import Heads
 from ..model import Model
-from ..noise import CellNoise, NoiseSource
+from ..noise import NoiseSource, source_of
 from ..plan import Eval, Lin, Noise, Plan, Weight, combine, interpret
 from ..process import Node
 from . import scratch
@@ -54,7 +53,7 @@ class Executor:
         self.tables = tables(plan)
         self.heads = model if isinstance(model, Heads) else None
         self.shape, self.dtype, self.device = x.shape, x.dtype, x.device
-        self.noise = CellNoise(int(noise)) if isinstance(noise, (int, Integral)) else noise
+        self.noise = None if noise is None else source_of(noise)
         self.callback, self.save_at = callback, save_at
         self.grad, self.host = grad, x.device.type == "cpu"
         self.plain = type(x) is Tensor  # no subclass, such as the fake tensors of a tracer

@@ -175,8 +175,8 @@ MUTANTS = [
     ),
     Mutant(
         "analysis/quantised.py",
-        "module = copy.deepcopy(network.module)",
-        "module = network.module",
+        "module = copy.deepcopy(module)",
+        "module = module",
         "the weights of the caller rounded",
         COPIES,
     ),

@@ -198,7 +198,7 @@ MUTANTS = [
         (f"{UNIT}analysis/test_score_error.py::test_bad_questions_are_refused_in_one_sentence",),
     ),
     Mutant(
-        "analysis/quantised.py",
+        "analysis/other_module.py",
         "(ModuleCall, DiffusersCall)):",
         "ModuleCall):",
         "networks of diffusers said to be none",

@@ -5,8 +5,8 @@ from __future__ import annotations
 import argparse
 import math
 import sys
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -113,21 +113,15 @@ def run(args: argparse.Namespace) -> int:
     return 0
 
 
-@contextmanager
-def _few_threads(shape: Sequence[int], settings: Settings) -> Iterator[None]:
+def _few_threads(shape: Sequence[int], settings: Settings) -> AbstractContextManager[None]:
     """One thread for a small state on the CPU: threads wait for each other longer than they work.
 
     A state is all starts of one evaluation; a small one fits into the cache of a core.
     """
-    import torch
+    from ..analysis.threads import one_thread
 
-    before = torch.get_num_threads()
-    if settings.device == "cpu" and settings.starts * math.prod(shape) <= SMALL:
-        torch.set_num_threads(1)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)
+    small = settings.device == "cpu" and settings.starts * math.prod(shape) <= SMALL
+    return one_thread() if small else nullcontext()
 
 
 def _with_bar(recommend: Any, network: Any, settings: Settings) -> Recommendation:

@@ -10,6 +10,8 @@ from torch import Tensor, nn
 from fokker.analysis.device_work import DeviceWaitError, DeviceWork, device_work
 from fokker.analysis.imagined_device import imagined
 from fokker.solvers.engine.upload import upload
+from fokker.solvers.errors import AnalysisError
+from fokker.toy_models.networks import named_network
 
 DEVICE = imagined()
 
@@ -225,3 +227,8 @@ def test_a_module_is_moved_as_a_copy():
     assert work.read >= 4 * (5 * 3 + 5)
     for key, value in module.state_dict().items():
         assert torch.equal(value, before[key])
+
+
+def test_a_network_without_a_module_cannot_be_moved():
+    with device_work() as work, pytest.raises(AnalysisError, match="has no weights to change"):
+        work.moved_network(named_network("gaussian"))
